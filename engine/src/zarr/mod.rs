@@ -1,0 +1,23 @@
+//! Foreign bytes to checked values: `zarr.json`, chunk grid, chunk keys, shard index, chunk layout.
+//!
+//! Nothing in this room does I/O. Every function takes bytes and returns a checked value or an error
+//! that says what was found, what is allowed, and where.
+
+mod dtype;
+mod error;
+mod metadata;
+mod shard_index;
+
+pub use dtype::DataType;
+pub use error::ZarrError;
+pub use metadata::{
+    ArrayMeta, ArrayToBytes, BloscCompressor, BloscShuffle, BytesToBytes, ChunkKeys, CodecChain, Endian, FillValue, IndexLocation,
+    Separator, Sharding, Transpose,
+};
+pub use shard_index::ShardIndex;
+
+/// Most axes an array may have. Boxes, strides and coordinates are sized by it.
+pub const MAX_RANK: usize = 32;
+
+/// Per-axis values: shapes, coordinates, strides. Inline up to rank 5.
+pub type Axes<T> = smallvec::SmallVec<[T; 5]>;
