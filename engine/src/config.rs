@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::assemble::Affine;
 use crate::error::{ConfigError, Error};
 use crate::loader::Loader;
+use crate::sample::CropBox;
 use crate::store::Latency;
 use crate::zarr::{Axes, DataType, MAX_RANK};
 
@@ -336,6 +337,23 @@ impl Field {
             return fail("the name is taken by another field".into());
         }
         Ok(())
+    }
+
+    /// Whether a box has the crop's extents, further axes of extent 1 aside.
+    pub(crate) fn check_box(&self, crop_box: &CropBox) -> Result<(), String> {
+        let mut crop = self.crop.iter().peekable();
+        for extent in crop_box.shape() {
+            if crop.peek() == Some(&&extent) {
+                crop.next();
+            } else if extent != 1 {
+                let shape: Vec<u64> = crop_box.shape().collect();
+                return Err(format!("the box {crop_box} has shape {shape:?}, the loader's crop is {:?}", self.crop.as_slice()));
+            }
+        }
+        match crop.next() {
+            None => Ok(()),
+            Some(_) => Err(format!("the box {crop_box} has too few axes for the loader's crop {:?}", self.crop.as_slice())),
+        }
     }
 
     /// Elements of one crop, `None` beyond 2^40.
