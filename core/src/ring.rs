@@ -202,7 +202,7 @@ impl<T: Send> Producer<T> {
             }
             match deadline.left() {
                 Some(Duration::ZERO) => return Err(PushError::Full(value)),
-                Some(left) => drop(self.words.producer.wait_timeout(ticket, left)),
+                Some(left) => _ = self.words.producer.wait_timeout(ticket, left),
                 None => self.words.producer.wait(ticket),
             }
         }
@@ -282,7 +282,7 @@ impl<T: Send> Consumer<T> {
             }
             match deadline.left() {
                 Some(Duration::ZERO) => return Err(PopError::Empty),
-                Some(left) => drop(self.words.consumer.wait_timeout(ticket, left)),
+                Some(left) => _ = self.words.consumer.wait_timeout(ticket, left),
                 None => self.words.consumer.wait(ticket),
             }
         }

@@ -339,6 +339,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(36), failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn the_fields_survive_packing(generation in 0..=MAX_GENERATION, last in 0..=BatchId::MAX.get(), phase in 0..5_usize) {
             let phase = [Phase::Free, Phase::Loading, Phase::Ready, Phase::Failed, Phase::Retired][phase];

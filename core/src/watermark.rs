@@ -205,7 +205,7 @@ mod tests {
             .map(|thread| {
                 let ring = ring.clone();
                 std::thread::spawn(move || {
-                    (thread..BATCHES).step_by(THREADS as usize).for_each(|b| drop(ring.finish(BatchId::new(b))));
+                    (thread..BATCHES).step_by(THREADS as usize).for_each(|b| _ = ring.finish(BatchId::new(b)));
                 })
             })
             .collect();

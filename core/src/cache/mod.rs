@@ -66,6 +66,18 @@ pub enum Request<V, E> {
     Saturated,
 }
 
+impl<V, E> std::fmt::Debug for Request<V, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready(handle) => f.debug_tuple("Ready").field(handle).finish(),
+            Self::Failed(handle) => f.debug_tuple("Failed").field(handle).finish(),
+            Self::Pending(handle) => f.debug_tuple("Pending").field(handle).finish(),
+            Self::Fetch(handle, _) => f.debug_tuple("Fetch").field(handle).finish_non_exhaustive(),
+            Self::Saturated => f.write_str("Saturated"),
+        }
+    }
+}
+
 /// What a handle yields.
 #[derive(Debug)]
 pub enum Lookup<'g, V, E> {

@@ -230,6 +230,10 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let handle = Handle { slot, generation: record.generation };
         let phase = self.table.slot(slot).pin(record.generation, batch);
         self.stats.hits += 1;
+        if record.stage == Stage::Settled && self.wheel.is_dead(slot) {
+            self.wheel.unlink(slot);
+            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+        }
         match phase {
             Some(Phase::Ready) => Request::Ready(handle),
             Some(Phase::Failed) => Request::Failed(handle),

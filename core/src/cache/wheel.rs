@@ -8,10 +8,11 @@
 //!      '-------- unlink --------------+---------------------------------------------------- evicted ---------'
 //! ```
 //!
-//! Pins do not touch the wheel. When room is needed, the sweep catches up with the watermark: it takes the buckets it
+//! Pins of the living do not touch the wheel. When room is needed, the sweep catches up with the watermark: it takes the buckets it
 //! passes, in order, sends what is below the mark to the dead and hangs the rest where it belongs by now. Each slot
 //! moves at most once per batch that pinned it, so the cost is O(evicted + re-pinned + batches passed), and the dead
-//! leave in the order of their newest batch. A batch further ahead than the wheel is wide shares a bucket with a nearer
+//! leave in the order of their newest batch. A request that hits one of the dead revives it at once; a pin by a reader
+//! is noticed when the slot's turn to be evicted comes. A batch further ahead than the wheel is wide shares a bucket with a nearer
 //! one and is hung there again when that is swept.
 
 const NIL: u32 = u32::MAX;
@@ -61,6 +62,11 @@ impl Wheel {
             self.append(last as u32 & (self.dead() - 1), slot);
             self.hung += 1;
         }
+    }
+
+    /// Whether a slot is among the dead.
+    pub(super) fn is_dead(&self, slot: u32) -> bool {
+        self.links[slot as usize].list == self.dead()
     }
 
     /// The slot to evict first, if any is dead.
@@ -184,6 +190,36 @@ mod tests {
                 assert_eq!(wheel.hung, 0);
             }
         }
+    }
+
+    #[test]
+    fn c10_catching_up_costs_what_is_evicted_and_not_what_is_cached() {
+        for slots in [1_000, 100_000] {
+            let mut wheel = Wheel::new(slots, 1024, 0);
+            (0..slots as u32).for_each(|slot| wheel.place(slot, if slot < 3 { 0 } else { 500 }));
+            let looks = std::cell::Cell::new(0);
+            let last = |slot| {
+                looks.set(looks.get() + 1);
+                if slot < 3 { 0 } else { 500 }
+            };
+            assert!(wheel.sweep(400, last));
+            assert_eq!(dead_in_order(&mut wheel), [0, 1, 2]);
+            assert_eq!(looks.get(), 3, "of {slots}");
+        }
+    }
+
+    #[test]
+    fn the_revived_wait_for_their_new_batch() {
+        let mut wheel = Wheel::new(3, 8, 0);
+        (0..3).for_each(|slot| wheel.place(slot, 0));
+        assert!(!wheel.is_dead(1));
+        wheel.sweep(1, |_| 0);
+        assert!(wheel.is_dead(1));
+        wheel.unlink(1);
+        wheel.place(1, 4);
+        assert_eq!(dead_in_order(&mut wheel), [0, 2]);
+        wheel.sweep(5, |_| 4);
+        assert_eq!(dead_in_order(&mut wheel), [1]);
     }
 
     #[test]
