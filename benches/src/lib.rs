@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod dataset;
+pub mod peer;
 pub mod positions;
 pub mod scenario;
