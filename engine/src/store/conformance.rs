@@ -10,11 +10,13 @@ use super::{Fetched, Now, ObjectKey, Span, Store, StoreError};
 /// No test waits this long; a lost answer fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Makes an object of that name and content, and answers its key.
+type Put = Box<dyn Fn(&str, &[u8]) -> ObjectKey>;
+
 /// A store under test.
 pub(crate) struct Subject {
     pub(crate) store: Arc<dyn Store>,
-    /// Makes an object of the store and answers its key.
-    pub(crate) put: Box<dyn Fn(&str, &[u8]) -> ObjectKey>,
+    pub(crate) put: Put,
     /// The key an object of that name would have.
     pub(crate) key: Box<dyn Fn(&str) -> ObjectKey>,
     /// What lives as long as the subject (a directory).

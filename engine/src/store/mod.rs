@@ -9,16 +9,31 @@ use thiserror::Error;
 mod conformance;
 mod counters;
 mod descriptors;
+mod faults;
+mod latency;
 mod local;
+mod memory;
 mod pool;
+mod random;
 mod reply;
+mod retry;
 mod span;
+mod stores;
 mod sys;
+mod timer;
+mod uri;
 #[cfg(target_os = "linux")]
 mod uring;
 
 pub use counters::StoreStats;
+pub use faults::{Fault, FaultOn, FaultRule, FaultWhen, Faults};
+pub use latency::{Latency, LatencyModel, LatencyScope};
 pub use local::{LocalOptions, LocalStore, MetadataIo};
+pub use memory::MemoryStore;
+pub use retry::{Retry, RetryPolicy};
+pub use stores::{OpenError, StoreLayer, Stores};
+pub use timer::{Call, Clock, DelayQueue, Fired, ManualClock};
+pub use uri::{Location, Scheme, UriError, join_key, resolve};
 
 /// Name of an object within its store: `/`-separated, no `.` or `..` segment, no leading `/`.
 /// Built by this library from a checked prefix and integers, so it cannot escape the store's root.
