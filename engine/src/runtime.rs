@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use longshore_core::{Bell, Consumer, PopError, Producer, PushError as RingError, SampleSeq, ring};
+use longshore_core::bell::Bell;
+use longshore_core::ordinal::SampleSeq;
+use longshore_core::ring::{Consumer, PopError, Producer, PushError as RingError, ring};
 
 use crate::batch::Batch;
 use crate::config::{Builder, Field};
@@ -129,7 +131,6 @@ impl Latch {
 }
 
 /// The push end's side of the lookahead.
-#[derive(Debug)]
 pub(crate) struct Intake {
     ring: Producer<Pushed>,
     shared: Arc<Shared>,
@@ -229,7 +230,6 @@ impl Intake {
 }
 
 /// The pop end's side of the ready ring.
-#[derive(Debug)]
 pub(crate) struct Outlet {
     ring: Consumer<Delivery>,
     shared: Arc<Shared>,
@@ -270,7 +270,7 @@ impl Outlet {
         })
     }
 
-    fn wait_for(&mut self, wait: impl Fn(&Bell, longshore_core::Ticket) -> bool) -> Result<Delivery, PopError> {
+    fn wait_for(&mut self, wait: impl Fn(&Bell, longshore_core::bell::Ticket) -> bool) -> Result<Delivery, PopError> {
         let bell = self.shared.pop_bell.clone();
         loop {
             let ticket = bell.listen();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_queue::SegQueue;
-use longshore_core::Mailbox;
+use longshore_core::inbox::Mailbox;
 
 use crate::array::Array;
 use crate::codec::{Coverage, Scratch};
@@ -256,6 +256,7 @@ impl HostWorker {
         for job in task.jobs {
             self.scatter_to(&mut done, job.kept.bytes.as_slice(), &job.array, &job.coords, &job.targets);
             self.shared.counters.chunks_reused.add(job.targets.len() as u64);
+            done.chunks.push((job.chunk, Outcome::Scattered));
         }
         self.finish(done);
     }
@@ -328,7 +329,8 @@ impl HostWorker {
 
     /// Hands the completion over. Every reference to a batch is gone by now, so the engine may take the batch's memory back.
     fn finish(&self, done: Done) {
-        self.done.push(done);
+        // A closed mailbox: the engine is gone, and with it whoever would want to know.
+        let _ = self.done.push(done);
     }
 
     /// A staging buffer of exactly `len` bytes; `None` where the budget has no room.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_core::{BatchId, SampleSeq};
+use longshore_core::ordinal::{BatchId, SampleSeq};
 use smallvec::SmallVec;
 
 use crate::array::Array;
@@ -105,8 +105,11 @@ pub(crate) struct StoredAt {
 
 /// One chunk that a crop needs.
 pub(crate) enum Needed<'a> {
-    /// It may be stored; the closure says where.
-    Stored(&'a dyn Fn() -> StoredAt),
+    /// It may be stored: its length, if that is known, and where.
+    Stored {
+        len: Option<u64>,
+        at: &'a dyn Fn() -> StoredAt,
+    },
     /// It is not: fill.
     Missing,
 }
@@ -170,7 +173,7 @@ fn needs(crop: &Crop, shards: &[(u64, Arc<Shard>)], mut each: impl FnMut(&[u64],
     let array: &Array = &crop.array;
     let Some(chunks) = crop.window.chunks(&array.chunk_shape) else { return };
     let Some(layout) = &array.shards else {
-        for_each_cell(&chunks, |chunk| each(chunk, Needed::Stored(&|| StoredAt { key: array.object_key(chunk), offset: 0, len: None })));
+        for_each_cell(&chunks, |chunk| each(chunk, Needed::Stored { len: None, at: &|| StoredAt { key: array.object_key(chunk), offset: 0, len: None } }));
         return;
     };
     // Neighbours mostly share a shard: remember the last.
@@ -189,7 +192,10 @@ fn needs(crop: &Crop, shards: &[(u64, Arc<Shard>)], mut each: impl FnMut(&[u64],
         let entry = shard.index.as_ref().and_then(|index| index.get(layout.entry(chunk)));
         match entry {
             None => each(chunk, Needed::Missing),
-            Some((offset, len)) => each(chunk, Needed::Stored(&|| StoredAt { key: shard.key.clone(), offset, len: Some(len) })),
+            Some((offset, len)) => {
+                let at = || StoredAt { key: shard.key.clone(), offset, len: Some(len) };
+                each(chunk, Needed::Stored { len: Some(len), at: &at });
+            }
         }
     });
 }

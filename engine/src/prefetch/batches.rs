@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use longshore_core::{BatchId, GateHandle, GateOwner};
+use longshore_core::gate::{GateHandle, GateOwner};
+use longshore_core::ordinal::BatchId;
 
 use super::work::{SampleWork, Ticket};
 

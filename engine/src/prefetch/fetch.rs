@@ -9,14 +9,17 @@ use crate::error::{Cause, Stage};
 use crate::memory::{Budget, Purpose};
 use crate::prefetch::values::{ChunkLayout, FetchError, Shard};
 use crate::store::{Fetched, ObjectKey, Span, StoreError, Stores};
-use crate::zarr::{ArrayMeta, BloscHeader, HeaderLimits, IndexLocation, MAX_DOCUMENT_BYTES, ShardIndex};
+use crate::zarr::{ArrayMeta, BloscExpectation, BloscHeader, IndexLocation, MAX_DOCUMENT_BYTES, ShardIndex};
+
+/// Independently compressed streams that a device decodes per chunk at most; more is an error of the layout stage.
+const MAX_SUBSTREAMS_PER_CHUNK: u32 = 32;
 
 /// Where an answer goes: into a cache's slot, or to one sample alone. Dropping it unanswered answers "cancelled".
 pub(crate) trait Sink<V>: Send + 'static {
     fn put(self, answer: Result<V, FetchError>);
 }
 
-impl<V: Send + Sync + 'static> Sink<V> for longshore_core::Completion<V, FetchError> {
+impl<V: Send + Sync + 'static> Sink<V> for longshore_core::cache::Completion<V, FetchError> {
     fn put(self, answer: Result<V, FetchError>) {
         match answer {
             Ok(value) => self.complete(value),
@@ -28,7 +31,7 @@ impl<V: Send + Sync + 'static> Sink<V> for longshore_core::Completion<V, FetchEr
 /// What fetchers share.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
-    pub(crate) stores: Stores,
+    pub(crate) stores: Arc<Stores>,
     pub(crate) budget: Budget,
 }
 
@@ -79,13 +82,14 @@ impl Fetcher {
         store.fetch(key, span, length, Box::new(done));
     }
 
-    /// Reads and checks the 16-byte header of the stored chunk at `offset` of `shard`.
-    pub(crate) fn chunk_layout(&self, array: Arc<Array>, shard: &Shard, offset: u64, sink: impl Sink<ChunkLayout>) {
+    /// Reads and checks the 16-byte header of the chunk that `shard` stores at `(offset, length)`.
+    pub(crate) fn chunk_layout(&self, array: Arc<Array>, shard: &Shard, (offset, length): (u64, u64), sink: impl Sink<ChunkLayout>) {
         let (store, key) = (array.store.clone(), shard.key.clone());
         let name = format!("{} at byte {offset}", array.relative(&key));
         let parse = move |answer: Result<Fetched, StoreError>| -> Result<ChunkLayout, Cause> {
-            let limits = HeaderLimits::default();
-            let blosc = BloscHeader::parse(&answer?.bytes, array.decoder.decoded_len() as u64, limits)?;
+            let decoded_bytes = array.decoder.decoded_len() as u64;
+            let expected = BloscExpectation { decoded_bytes, stored_bytes: Some(length), max_substreams: MAX_SUBSTREAMS_PER_CHUNK };
+            let blosc = BloscHeader::parse(&answer?.bytes, expected)?;
             Ok(ChunkLayout { blosc: Some(blosc) })
         };
         let done = move |answer| sink.put(parse(answer).map_err(|cause| at(Stage::ChunkLayout, &name, cause)));

@@ -17,4 +17,5 @@ pub(crate) mod values;
 mod walk;
 pub(crate) mod work;
 
-pub(crate) use walk::{Prefetcher, PrefetcherParts};
+pub(crate) use batches::Batches;
+pub(crate) use walk::{Cache, Prefetcher, PrefetcherParts};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use longshore_core::{Handle, SampleSeq};
+use longshore_core::ordinal::SampleSeq;
+use longshore_core::slot::Handle;
 use smallvec::SmallVec;
 
 use super::batches::Place;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_core::Cancelled;
+use longshore_core::cache::Cancelled;
 
 use crate::error::{Cause, Stage};
 use crate::memory::Lease;

@@ -4,7 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use longshore_core::{Bell, CacheOwner, CacheReader, Consumer, EpochThread, Handle, Lookup, Mailbox, PopError, Request, WaiterId, Watermark};
+use longshore_core::cache::{CacheOwner, CacheReader, CacheStats, Lookup, Request, WaiterId};
+use longshore_core::epoch::{Epoch, EpochThread};
+use longshore_core::inbox::Mailbox;
+use longshore_core::ring::{Consumer, PopError};
+use longshore_core::slot::Handle;
+use longshore_core::watermark::Watermark;
 use slab::Slab;
 
 use super::batches::Batches;
@@ -13,8 +18,9 @@ use super::sample::{SampleState, Step};
 use super::values::{ChunkLayout, FetchError, Shard, ShardKey};
 use super::work::{ShardRef, ToEngine};
 use crate::array::{Array, hash_uri};
-use crate::config::{Field, Outside};
+use crate::config::Field;
 use crate::error::{Cause, Stage};
+use crate::memory::Lease;
 use crate::plan::geometry::{Window, for_each_cell};
 use crate::plan::outside;
 use crate::runtime::{Item, Pushed, Shared};
@@ -28,10 +34,9 @@ pub(crate) struct Cache<K, V> {
 
 /// What a prefetcher is made of.
 pub(crate) struct PrefetcherParts {
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) pushed: Consumer<Pushed>,
     pub(crate) engine: Arc<Mailbox<ToEngine>>,
-    pub(crate) engine_bell: Arc<Bell>,
     pub(crate) watermark: Arc<Watermark>,
     pub(crate) batches: Batches,
     pub(crate) fetcher: Fetcher,
@@ -39,14 +44,16 @@ pub(crate) struct PrefetcherParts {
     pub(crate) arrays: Cache<Arc<str>, Arc<Array>>,
     pub(crate) shards: Cache<ShardKey, Arc<Shard>>,
     pub(crate) layouts: Cache<Arc<str>, ChunkLayout>,
-    pub(crate) epoch: EpochThread,
+    pub(crate) epoch: Epoch,
     pub(crate) needs_layouts: bool,
-    pub(crate) shared: Arc<Shared>,
+    /// The caches' tables.
+    pub(crate) _tables: Lease,
 }
 
 /// The thread's state. See the module's head for what it does.
 pub(crate) struct Prefetcher {
     parts: PrefetcherParts,
+    epoch: EpochThread,
     samples: Slab<SampleState>,
     /// Samples that met a full cache, oldest first. While there are any, nobody younger is admitted.
     stalled: BinaryHeap<Reverse<(u64, usize)>>,
@@ -77,14 +84,15 @@ enum OwnValue {
 
 impl Prefetcher {
     pub(crate) fn new(parts: PrefetcherParts) -> Self {
-        let own_answers = Arc::new(Mailbox::new(parts.bell.clone()));
-        Self { parts, samples: Slab::new(), stalled: BinaryHeap::new(), held: None, own_answers, retired: 0, ended: false }
+        let own_answers = Arc::new(Mailbox::new(parts.shared.prefetch_bell.clone()));
+        let epoch = parts.epoch.register();
+        Self { parts, epoch, samples: Slab::new(), stalled: BinaryHeap::new(), held: None, own_answers, retired: 0, ended: false }
     }
 
     /// Runs until the loader closes.
     pub(crate) fn run(mut self) {
         loop {
-            let ticket = self.parts.bell.listen();
+            let ticket = self.parts.shared.prefetch_bell.listen();
             if self.parts.shared.is_closed() {
                 return;
             }
@@ -94,7 +102,7 @@ impl Prefetcher {
             worked |= self.admit();
             self.publish_stats();
             if !worked {
-                self.parts.bell.wait(ticket);
+                self.parts.shared.prefetch_bell.wait(ticket);
             }
         }
     }
@@ -108,7 +116,7 @@ impl Prefetcher {
         let own: Vec<OwnAnswer> = self.own_answers.take_all().collect();
         let worked = !answered.is_empty() || !own.is_empty();
         for &(handle, waiter, step) in &answered {
-            self.cached_answer(handle, waiter.get() as usize, step);
+            self.cached_answer(handle, waiter.0 as usize, step);
         }
         for answer in own {
             self.own_answer(answer);
@@ -120,7 +128,7 @@ impl Prefetcher {
     }
 
     fn cached_answer(&mut self, handle: Handle, id: usize, step: Step) {
-        let guard = self.parts.epoch.pin();
+        let guard = self.epoch.pin();
         let error = match step {
             Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
             Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
@@ -158,7 +166,7 @@ impl Prefetcher {
 
     /// What may succeed later must not stay: the next request fetches anew.
     fn forget_transient(&mut self, handle: Handle, step: Step) {
-        let guard = self.parts.epoch.pin();
+        let guard = self.epoch.pin();
         let error = match step {
             Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
             Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
@@ -210,7 +218,7 @@ impl Prefetcher {
                 Err(PopError::Empty) => break,
                 Err(PopError::Closed) => {
                     self.seal();
-                    self.parts.engine.push(ToEngine::End);
+                    self.tell_engine(ToEngine::End);
                     self.ended = true;
                     return true;
                 }
@@ -225,11 +233,11 @@ impl Prefetcher {
                 Item::Seal => self.seal(),
                 Item::SealAndMark => {
                     self.seal();
-                    self.parts.engine.push(ToEngine::Mark);
+                    self.tell_engine(ToEngine::Mark);
                 }
                 Item::Drain(latch) => {
                     if self.samples.is_empty() {
-                        self.parts.engine.push(ToEngine::Drain(latch));
+                        self.tell_engine(ToEngine::Drain(latch));
                     } else {
                         // Nothing younger is admitted until the older samples are through.
                         self.held = Some(Pushed { item: Item::Drain(latch), ..pushed });
@@ -258,9 +266,9 @@ impl Prefetcher {
             return;
         }
         if let Some((ticket, ready)) = self.parts.batches.seal() {
-            self.parts.engine.push(ToEngine::Batch(ticket));
+            self.tell_engine(ToEngine::Batch(ticket));
             if ready {
-                self.parts.engine_bell.ring();
+                self.parts.shared.engine_bell.ring();
             }
         }
     }
@@ -321,7 +329,7 @@ impl Prefetcher {
     }
 
     fn place_window(&mut self, id: usize, field: usize) -> Result<(), (Stage, Cause)> {
-        let guard = self.parts.epoch.pin();
+        let guard = self.epoch.pin();
         let sample = &mut self.samples[id];
         let state = &mut sample.fields[field];
         if let Some(handle) = state.array_handle {
@@ -428,15 +436,15 @@ impl Prefetcher {
             if self.samples[id].fields[field].asked > 0 {
                 continue;
             }
-            if let Some((shard, offset)) = self.first_stored_chunk(id, field) {
-                self.ask_layout(id, field, &shard, offset)?;
+            if let Some((shard, place)) = self.first_stored_chunk(id, field) {
+                self.ask_layout(id, field, &shard, place)?;
             }
             self.samples[id].fields[field].asked = 1;
         }
         Ok(())
     }
 
-    fn ask_layout(&mut self, id: usize, field: usize, shard: &Shard, offset: u64) -> Result<(), CacheFull> {
+    fn ask_layout(&mut self, id: usize, field: usize, shard: &Shard, place: (u64, u64)) -> Result<(), CacheFull> {
         let sample = &self.samples[id];
         let array = sample.fields[field].array.clone().expect("resolved in the first step");
         let fetcher = self.parts.fetcher.clone();
@@ -446,24 +454,24 @@ impl Prefetcher {
             Request::Pending(_) => self.await_answer(id),
             Request::Fetch(_, completion) => {
                 self.await_answer(id);
-                fetcher.chunk_layout(array, shard, offset, completion);
+                fetcher.chunk_layout(array, shard, place, completion);
             }
             Request::Saturated => {
                 self.may_go_alone(id)?;
                 self.await_answer(id);
-                fetcher.chunk_layout(array, shard, offset, self.own_sink(id, field, |_| OwnValue::Layout));
+                fetcher.chunk_layout(array, shard, place, self.own_sink(id, field, |_| OwnValue::Layout));
             }
         }
         Ok(())
     }
 
     /// The first stored chunk that the window touches, where its array's chunks begin with a blosc header.
-    fn first_stored_chunk(&self, id: usize, field: usize) -> Option<(Arc<Shard>, u64)> {
+    fn first_stored_chunk(&self, id: usize, field: usize) -> Option<(Arc<Shard>, (u64, u64))> {
         let state = &self.samples[id].fields[field];
         let (array, window) = (state.array.as_ref()?, state.window.as_ref()?);
         let shards = array.shards.as_ref().filter(|_| array.starts_with_blosc_header())?;
         let chunks = window.chunks(&array.chunk_shape)?;
-        let guard = self.parts.epoch.pin();
+        let guard = self.epoch.pin();
         let mut found = None;
         for_each_cell(&chunks, |chunk| {
             if found.is_some() {
@@ -480,13 +488,13 @@ impl Prefetcher {
                 None => None,
             };
             let place = |shard: &Arc<Shard>| shard.index.as_ref()?.get(shards.entry(chunk));
-            found = shard.and_then(|shard| place(shard).map(|(offset, _)| (shard.clone(), offset)));
+            found = shard.and_then(|shard| Some((shard.clone(), place(shard)?)));
         });
         found
     }
 
     fn fail_from_cache(&mut self, id: usize, field: usize, handle: Handle, step: Step) {
-        let guard = self.parts.epoch.pin();
+        let guard = self.epoch.pin();
         let error = match step {
             Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
             Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
@@ -514,7 +522,7 @@ impl Prefetcher {
         sample: usize,
         field: usize,
         wrap: impl FnOnce(V) -> OwnValue + Send + 'static,
-    ) -> impl Sink<V> + use<V> {
+    ) -> OwnSink<V> {
         OwnSink { answers: self.own_answers.clone(), sample, field, wrap: Some(Box::new(wrap)) }
     }
 
@@ -525,12 +533,17 @@ impl Prefetcher {
             self.parts.shared.counters.failed_samples.add(1);
         }
         if self.parts.batches.finish(place, sample.into_work()) {
-            self.parts.engine_bell.ring();
+            self.parts.shared.engine_bell.ring();
         }
     }
 
+    fn tell_engine(&self, message: ToEngine) {
+        // A closed mailbox: the engine is gone, and this thread will see the closed flag next.
+        let _ = self.parts.engine.push(message);
+    }
+
     fn publish_stats(&self) {
-        let publish = |counters: &CacheCounters, stats: longshore_core::CacheStats| {
+        let publish = |counters: &CacheCounters, stats: CacheStats| {
             counters.hits.set(stats.hits);
             counters.misses.set(stats.misses);
             counters.evictions.set(stats.evictions);
@@ -552,7 +565,7 @@ struct OwnSink<V> {
 impl<V: Send + 'static> Sink<V> for OwnSink<V> {
     fn put(mut self, answer: Result<V, FetchError>) {
         if let Some(wrap) = self.wrap.take() {
-            self.answers.push(OwnAnswer { sample: self.sample, field: self.field, value: answer.map(wrap) });
+            let _ = self.answers.push(OwnAnswer { sample: self.sample, field: self.field, value: answer.map(wrap) });
         }
     }
 }
@@ -561,13 +574,13 @@ impl<V> Drop for OwnSink<V> {
     fn drop(&mut self) {
         if self.wrap.take().is_some() {
             let error = FetchError { stage: Stage::Admission, object: None, cause: Cause::Closed };
-            self.answers.push(OwnAnswer { sample: self.sample, field: self.field, value: Err(error) });
+            let _ = self.answers.push(OwnAnswer { sample: self.sample, field: self.field, value: Err(error) });
         }
     }
 }
 
 fn waiter(id: usize) -> WaiterId {
-    WaiterId::new(u32::try_from(id).expect("the lookahead is at most 2^24 samples"))
+    WaiterId(u32::try_from(id).expect("the lookahead is at most 2^24 samples"))
 }
 
 fn failure<V>(lookup: &Lookup<'_, V, FetchError>) -> Option<FetchError> {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use longshore_core::{BatchId, GateHandle, Handle, SampleSeq};
+use longshore_core::gate::GateHandle;
+use longshore_core::ordinal::{BatchId, SampleSeq};
+use longshore_core::slot::Handle;
 use smallvec::SmallVec;
 
 use crate::array::Array;

@@ -1,18 +1,17 @@
 //! From needed chunks to tasks: what is read, what is scattered from kept chunks, and in which wave.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 use super::render::{ActiveWork, Rendering};
 use super::slots::{Load, Reserved, TaskOfWave, WavePool};
 use super::task::{ActiveBatch, ChunkId, FillJob, FillTask, Kept, LoadJob, LoadTask, Outcome, ScatterJob, ScatterTask, Target, Targets, Task};
-use super::window::{NEVER, Ref, State, Window};
+use super::window::{Ref, State, Window};
 use super::workers::TaskQueue;
 use crate::codec::Coverage;
 use crate::config::Builder;
+use crate::plan::geometry::Crop;
 use crate::plan::reads::{Coalescing, Piece, coalesce};
 use crate::store::ObjectKey;
 use crate::zarr::Axes;
@@ -39,7 +38,7 @@ pub(crate) struct Dispatch {
 /// Work that waits for a wave.
 enum Pending {
     Read(PlannedRead),
-    Scatter(Vec<(ChunkId, Targets)>),
+    Scatter(Vec<ScatterJob>),
     Fill(Arc<ActiveBatch>, Vec<FillJob>),
 }
 
@@ -56,10 +55,7 @@ impl Dispatch {
     }
 
     /// Takes the needs of a batch that has just become active.
-    pub(crate) fn enqueue(&mut self, work: ActiveWork, rendering: &mut Rendering) {
-        let id = work.batch.plan.id;
-        let own: usize = work.chunks.iter().map(|&chunk| self.window.refs_of(chunk, id.get())).sum();
-        rendering.expect(id, own + work.fills.len());
+    pub(crate) fn enqueue(&mut self, work: ActiveWork, rendering: &Rendering) {
         self.enqueue_fills(&work.batch, work.fills);
         self.enqueue_chunks(work.chunks, rendering);
     }
@@ -76,14 +72,15 @@ impl Dispatch {
     fn enqueue_chunks(&mut self, chunks: Vec<ChunkId>, rendering: &Rendering) {
         let Some(newest) = rendering.newest_active() else { return };
         let mut reads = Reads::default();
-        let mut scatters: Vec<(ChunkId, Targets)> = Vec::new();
+        let mut scatters: Vec<ScatterJob> = Vec::new();
         for id in chunks {
             match &self.window.chunk(id).state {
                 // Whoever loads it will look for needs when it is done.
                 State::Loading => continue,
                 State::Kept(kept) if self.covers(id, &kept.coverage, newest, rendering) => {
+                    let kept = kept.clone();
                     let targets = self.take_targets(id, newest, rendering);
-                    scatters.push((id, targets));
+                    scatters.push(self.scatter_job(id, kept, targets));
                 }
                 State::Kept(_) => {
                     self.window.discard(id);
@@ -147,7 +144,7 @@ impl Dispatch {
     }
 
     /// Starts as many waves as there are slots and work for.
-    pub(crate) fn submit(&mut self, rendering: &mut Rendering) -> bool {
+    pub(crate) fn submit(&mut self, rendering: &Rendering) -> bool {
         let mut worked = false;
         while !self.pending.is_empty() {
             let Some(mut wave) = self.waves.reserve() else { break };
@@ -178,7 +175,7 @@ impl Dispatch {
                 };
                 Load { staged_bytes, decoded_bytes: read.chunks.iter().map(decoded).sum(), chunks: read.chunks.len() as u64 }
             }
-            Pending::Scatter(chunks) => Load { chunks: chunks.len() as u64, ..Load::default() },
+            Pending::Scatter(jobs) => Load { chunks: jobs.len() as u64, ..Load::default() },
             Pending::Fill(_, jobs) => Load { chunks: jobs.len() as u64, ..Load::default() },
         }
     }
@@ -186,14 +183,92 @@ impl Dispatch {
     fn task(&mut self, wave: TaskOfWave, pending: Pending, rendering: &Rendering) -> Task {
         match pending {
             Pending::Fill(batch, jobs) => Task::Fill(FillTask { wave, batch, jobs }),
-            Pending::Scatter(chunks) => {
-                let jobs = chunks.into_iter().map(|(id, targets)| self.scatter_job(id, targets)).collect();
-                Task::Scatter(ScatterTask { wave, jobs })
-            }
+            Pending::Scatter(jobs) => Task::Scatter(ScatterTask { wave, jobs }),
             Pending::Read(read) => {
                 let jobs = read.chunks.into_iter().map(|(id, targets)| self.load_job(id, targets, rendering)).collect();
                 Task::Load(LoadTask { wave, key: read.key, span: read.span, jobs })
             }
         }
     }
+
+    fn scatter_job(&mut self, id: ChunkId, kept: Arc<Kept>, targets: Targets) -> ScatterJob {
+        let chunk = self.window.chunk(id);
+        let (array, coords) = (chunk.array.clone(), chunk.coords.clone());
+        self.window.begin_scatter(id);
+        ScatterJob { chunk: id, array, coords, kept, targets }
+    }
+
+    fn load_job(&mut self, id: ChunkId, targets: Targets, rendering: &Rendering) -> LoadJob {
+        let keep = if self.reuse { self.window.keep_buffer(id) } else { None };
+        let chunk = self.window.chunk(id);
+        let wanted = chunk.array.decoder.can_decode_parts().then(|| {
+            let now = targets.iter().map(|target| self.needed(id, target.batch.plan.crop(target.row, target.field)));
+            let later = chunk.refs.iter().filter(|_| keep.is_some()).filter_map(|need| {
+                Some(self.needed(id, rendering.plan_of(need.batch)?.crop(need.row, need.field)))
+            });
+            union(now.chain(later).collect())
+        });
+        LoadJob { chunk: id, array: chunk.array.clone(), coords: chunk.coords.clone(), at: chunk.at.clone(), targets, keep, wanted }
+    }
+
+    /// Bytes of a decoded chunk that a crop needs.
+    fn needed(&self, id: ChunkId, crop: &Crop) -> Range<usize> {
+        let chunk = self.window.chunk(id);
+        let array = &chunk.array;
+        let elements = crop.window.needed(&chunk.coords, &array.chunk_shape, array.decoder.strides());
+        let size = array.meta.data_type.size();
+        elements.start * size..elements.end * size
+    }
+
+    /// Whether what is decoded of a chunk serves every need up to `newest`.
+    fn covers(&self, id: ChunkId, coverage: &Coverage, newest: u64, rendering: &Rendering) -> bool {
+        let Coverage::Ranges(ranges) = coverage else { return true };
+        let mut needs = self.window.chunk(id).refs.iter().take_while(|need| need.batch <= newest);
+        needs.all(|need| {
+            let Some(plan) = rendering.plan_of(need.batch) else { return false };
+            let needed = self.needed(id, plan.crop(need.row, need.field));
+            ranges.iter().any(|range| range.start <= needed.start && needed.end <= range.end)
+        })
+    }
+
+    /// A task is done: settles its chunks, and serves the needs that came up meanwhile.
+    pub(crate) fn task_done(&mut self, wave: TaskOfWave, chunks: Vec<(ChunkId, Outcome)>, rendering: &Rendering) {
+        self.waves.retire(wave);
+        let newest = rendering.newest_active();
+        let mut wanted = Vec::new();
+        for (id, outcome) in chunks {
+            self.window.settle(id, outcome);
+            if newest.is_some_and(|newest| self.window.next_use(id) <= newest) {
+                wanted.push(id);
+            } else {
+                self.window.release(id);
+            }
+        }
+        if !wanted.is_empty() {
+            self.enqueue_chunks(wanted, rendering);
+        }
+    }
+}
+
+/// What is to be read, collected chunk by chunk.
+#[derive(Default)]
+struct Reads {
+    pieces: Vec<Piece<(ChunkId, Targets)>>,
+    whole: Vec<PlannedRead>,
+    objects: Vec<ObjectKey>,
+    numbers: HashMap<ObjectKey, usize>,
+}
+
+/// Sorted, disjoint ranges that hold all of these.
+fn union(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }

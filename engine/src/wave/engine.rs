@@ -4,10 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use longshore_core::{BatchId, CacheReader, EpochThread, GateAsker, GateState, Lookup, Mailbox, Producer, PushError, Watermark};
+use longshore_core::cache::{CacheReader, Lookup};
+use longshore_core::epoch::{Epoch, EpochThread};
+use longshore_core::gate::{GateAsker, GateState};
+use longshore_core::inbox::Mailbox;
+use longshore_core::ring::{Producer, PushError};
+use longshore_core::watermark::Watermark;
 
 use super::dispatch::Dispatch;
-use super::render::{Rendering, Rendered};
+use super::render::{Rendered, Rendering};
 use super::slots::WavePool;
 use super::task::{Done, Task};
 use super::window::{Ref, Window};
@@ -15,11 +20,12 @@ use super::workers::{TaskQueue, Workers};
 use crate::batch::Storage;
 use crate::config::{Builder, Field};
 use crate::error::{Cause, SampleError, Stage};
-use crate::plan::batch::{BatchPlan, FieldTypes, Needed, plan_batch};
+use crate::array::Array;
+use crate::plan::batch::{BatchPlan, FieldTypes, Needed, StoredAt, plan_batch};
+use crate::zarr::ZarrError;
 use crate::prefetch::values::{FetchError, Shard};
 use crate::prefetch::work::{ShardRef, Ticket, ToEngine};
 use crate::runtime::{Delivery, Latch, Shared};
-use crate::wave::task::ChunkId;
 
 /// What an engine is made of.
 pub(crate) struct EngineParts {
@@ -29,7 +35,7 @@ pub(crate) struct EngineParts {
     pub(crate) tickets: Arc<Mailbox<ToEngine>>,
     pub(crate) gates: GateAsker,
     pub(crate) shards: CacheReader<Arc<Shard>, FetchError>,
-    pub(crate) epoch: EpochThread,
+    pub(crate) epoch: Epoch,
     pub(crate) watermark: Arc<Watermark>,
     pub(crate) ready: Producer<Delivery>,
     pub(crate) returns: Arc<Mailbox<Storage>>,
@@ -83,7 +89,7 @@ impl Engine {
             tickets: parts.tickets,
             gates: parts.gates,
             shards: parts.shards,
-            epoch: parts.epoch,
+            epoch: parts.epoch.register(),
             watermark: parts.watermark,
             ready: parts.ready,
             done: parts.done,
@@ -111,7 +117,7 @@ impl Engine {
             worked |= self.rendering.take_returns();
             worked |= self.plan();
             worked |= self.activate();
-            worked |= self.dispatch.submit(&mut self.rendering);
+            worked |= self.dispatch.submit(&self.rendering);
             worked |= self.deliver();
             if !worked {
                 self.shared.engine_bell.wait(ticket);
@@ -186,34 +192,24 @@ impl Engine {
         let (mut chunks, mut fills, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let plan = plan_batch(id, work, &mut self.types, shard_of, |row, field, crop, coords, needed| match needed {
             Needed::Missing => fills.push((row, field, Some(coords.iter().copied().collect()))),
-            Needed::Stored(at) => {
-                let need = Ref { batch: id.get(), row, field };
-                let chunk = window.refer(&crop.array, coords, at, need);
-                let (limit, stored) = (crop.array.decoder.max_encoded_len() as u64, window.chunk(chunk).at.len);
-                if let Some(observed) = stored.filter(|&len| len > limit) {
-                    refused.push((row, field, chunk, observed, limit));
+            Needed::Stored { len, at } => {
+                let limit = crop.array.decoder.max_encoded_len() as u64;
+                match len.filter(|&len| len > limit) {
+                    Some(len) => refused.push((row, field, crop.array.clone(), at(), len, limit)),
+                    None => chunks.push(window.refer(&crop.array, coords, at, Ref { batch: id.get(), row, field })),
                 }
-                chunks.push(chunk);
             }
         });
         drop(guard);
-        let references = chunks.len() + fills.len();
+        let references = chunks.len();
+        self.shared.counters.chunks_referenced.add((references + fills.len()) as u64);
         chunks.sort_unstable();
         chunks.dedup();
-        let errors = refused.into_iter().map(|(row, field, chunk, observed, allowed)| self.too_long(&plan, row, field, chunk, observed, allowed));
-        let errors: Vec<_> = errors.collect();
-        self.shared.counters.chunks_referenced.add(references as u64);
-        self.rendering.planned(plan, chunks, fills, errors);
-        self.watermark.advance_to(BatchId::new(id.get() + 1));
+        let refused = refused.iter().map(|(row, field, array, at, len, limit)| (*row, too_long(&plan, *row, *field, array, at, *len, *limit)));
+        let errors = refused.collect();
+        self.rendering.planned(plan, chunks, references, fills, errors);
+        self.watermark.advance_to(id.next());
         self.shared.prefetch_bell.ring();
-    }
-
-    /// A stored chunk longer than its codecs can honestly make it: refused before it is read.
-    fn too_long(&self, plan: &BatchPlan, row: u32, field: u16, chunk: ChunkId, observed: u64, allowed: u64) -> (u32, Arc<SampleError>) {
-        let chunk = self.dispatch.window.chunk(chunk);
-        let object = format!("{} at byte {}", chunk.array.relative(&chunk.at.key), chunk.at.offset);
-        let limit = crate::zarr::ZarrError::Limit { what: "the stored length of a chunk, bytes,", observed, allowed };
-        (row, plan.error(row, field, Stage::Plan, Some(object), Cause::Zarr(limit)))
     }
 
     /// Gives planned batches memory, in order, and hands their chunks to the dispatcher.
@@ -265,4 +261,11 @@ impl Engine {
             self.outgoing.pop_front();
         }
     }
+}
+
+/// A stored chunk longer than its codecs can honestly make it: refused before it is read.
+fn too_long(plan: &BatchPlan, row: u32, field: u16, array: &Array, at: &StoredAt, observed: u64, allowed: u64) -> Arc<SampleError> {
+    let object = format!("{} at byte {}", array.relative(&at.key), at.offset);
+    let limit = ZarrError::Limit { what: "the stored length of the chunk (bytes)", observed, allowed };
+    plan.error(row, field, Stage::Plan, Some(object), Cause::Zarr(limit))
 }

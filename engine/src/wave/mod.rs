@@ -6,12 +6,12 @@
 //! ```
 //! It sleeps on its bell, which a ticket, a gate, a completion, a returned batch, a taken delivery and a close ring.
 
-mod dispatch;
+pub(crate) mod dispatch;
 mod engine;
 mod render;
 pub(crate) mod slots;
 pub(crate) mod task;
-mod window;
+pub(crate) mod window;
 pub(crate) mod workers;
 
 pub(crate) use engine::{Engine, EngineParts};

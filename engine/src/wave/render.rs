@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use longshore_core::{BatchId, Mailbox};
+use longshore_core::inbox::Mailbox;
+use longshore_core::ordinal::BatchId;
 
 use super::task::{ActiveBatch, ChunkId, Failure};
 use super::window::Window;
@@ -113,8 +114,15 @@ impl Rendering {
         self.free.len() > before
     }
 
-    /// Queues a planned batch.
-    pub(crate) fn planned(&mut self, plan: BatchPlan, chunks: Vec<ChunkId>, mut fills: Vec<FillNeed>, mut errors: Vec<(u32, Arc<SampleError>)>) {
+    /// Queues a planned batch: the distinct chunks it needs, how often it needs them, and what is filled.
+    pub(crate) fn planned(
+        &mut self,
+        plan: BatchPlan,
+        chunks: Vec<ChunkId>,
+        references: usize,
+        mut fills: Vec<FillNeed>,
+        mut errors: Vec<(u32, Arc<SampleError>)>,
+    ) {
         debug_assert_eq!(plan.id.get(), self.first + self.batches.len() as u64, "batches are planned in order");
         for (row, planned) in plan.rows.iter().enumerate() {
             if let Some(error) = &planned.error {
@@ -126,8 +134,8 @@ impl Rendering {
                 }
             }
         }
-        let plan = Arc::new(plan);
-        self.batches.push_back(InRender { plan, chunks, fills, active: None, remaining: 0, errors, abandoned: false });
+        let (plan, remaining) = (Arc::new(plan), references + fills.len());
+        self.batches.push_back(InRender { plan, chunks, fills, active: None, remaining, errors, abandoned: false });
     }
 
     /// Gives the oldest planned batch memory, if there is some, or ends it if it cannot become anything.
@@ -167,11 +175,6 @@ impl Rendering {
         }
         self.active += 1;
         Activated { samples, work: None }
-    }
-
-    /// References of an active batch that have to be served.
-    pub(crate) fn expect(&mut self, id: BatchId, references: usize) {
-        self.in_render(id).remaining += references;
     }
 
     pub(crate) fn served(&mut self, id: BatchId, references: usize) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use longshore_core::BatchId;
+use longshore_core::ordinal::BatchId;
 use smallvec::SmallVec;
 
 use super::slots::TaskOfWave;
@@ -103,6 +103,7 @@ pub(crate) struct ScatterTask {
 
 #[derive(Debug)]
 pub(crate) struct ScatterJob {
+    pub(crate) chunk: ChunkId,
     pub(crate) array: Arc<Array>,
     pub(crate) coords: Axes<u64>,
     pub(crate) kept: Arc<Kept>,
@@ -141,6 +142,8 @@ pub(crate) enum Outcome {
     Kept(Kept),
     /// There is no such object.
     Missing,
+    /// A kept chunk was scattered.
+    Scattered,
     /// Could not be had; its buffer comes back.
     Failed(Option<AlignedBytes>),
 }

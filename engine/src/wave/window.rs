@@ -34,8 +34,10 @@ pub(crate) struct Chunk {
     /// Unserved needs, in the order of batches.
     pub(crate) refs: VecDeque<Ref>,
     pub(crate) state: State,
+    /// Scatters under way; while there are any the chunk's memory cannot be had.
+    scatters: u32,
     hash: u64,
-    /// Place in `retained`, while kept.
+    /// Place in `retained`, while kept and not being scattered.
     rank: Option<Rank>,
 }
 
@@ -104,6 +106,7 @@ impl Window {
                     at: at(),
                     refs: VecDeque::new(),
                     state: State::Idle,
+                    scatters: 0,
                     hash,
                     rank: None,
                 };
@@ -173,8 +176,14 @@ impl Window {
         }
     }
 
-    /// What became of a load.
-    pub(crate) fn loaded(&mut self, id: ChunkId, outcome: Outcome) {
+    /// A scatter of the kept chunk is on its way.
+    pub(crate) fn begin_scatter(&mut self, id: ChunkId) {
+        self.chunks[id].scatters += 1;
+        self.rerank(id);
+    }
+
+    /// What became of a load or a scatter.
+    pub(crate) fn settle(&mut self, id: ChunkId, outcome: Outcome) {
         match outcome {
             Outcome::Kept(kept) => self.set_state(id, State::Kept(Arc::new(kept))),
             Outcome::Missing => self.set_state(id, State::Missing),
@@ -182,6 +191,10 @@ impl Window {
             Outcome::Failed(buffer) => {
                 self.set_state(id, State::Idle);
                 self.spare(buffer);
+            }
+            Outcome::Scattered => {
+                self.chunks[id].scatters -= 1;
+                self.rerank(id);
             }
         }
     }
@@ -196,7 +209,7 @@ impl Window {
     /// Drops the entry of a chunk that nobody needs and that holds nothing.
     pub(crate) fn release(&mut self, id: ChunkId) {
         let Some(chunk) = self.chunks.get(id) else { return };
-        if !chunk.refs.is_empty() || !matches!(chunk.state, State::Idle | State::Missing) {
+        if !chunk.refs.is_empty() || chunk.scatters > 0 || !matches!(chunk.state, State::Idle | State::Missing) {
             return;
         }
         let hash = chunk.hash;
@@ -236,7 +249,7 @@ impl Window {
     fn rerank(&mut self, id: ChunkId) {
         let next_use = self.next_use(id);
         let chunk = &mut self.chunks[id];
-        let is_kept = matches!(chunk.state, State::Kept(_));
+        let is_kept = matches!(chunk.state, State::Kept(_)) && chunk.scatters == 0;
         if is_kept && chunk.rank.is_some_and(|rank| rank.0 == next_use) {
             return;
         }

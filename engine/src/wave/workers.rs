@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_queue::SegQueue;
-use longshore_core::Semaphore;
+use longshore_core::semaphore::Semaphore;
 
 /// The queue that workers sleep on. Lock-free; one futex for the sleepers.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct TaskQueue<T> {
 
 impl<T> TaskQueue<T> {
     pub(crate) fn new() -> Self {
-        Self { urgent: SegQueue::new(), normal: SegQueue::new(), tasks: Semaphore::new() }
+        Self { urgent: SegQueue::new(), normal: SegQueue::new(), tasks: Semaphore::new(0) }
     }
 
     pub(crate) fn push(&self, task: T) {
