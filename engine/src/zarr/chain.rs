@@ -199,7 +199,7 @@ impl Sharding {
 }
 
 fn chunks_per_shard(shard_shape: &[u64], chunk_shape: &[u64]) -> Result<Axes<u64>, String> {
-    let divides = |(&shard, &chunk): (&u64, &u64)| chunk != 0 && shard % chunk == 0;
+    let divides = |(&shard, &chunk): (&u64, &u64)| chunk != 0 && shard.is_multiple_of(chunk);
     if shard_shape.len() != chunk_shape.len() || !shard_shape.iter().zip(chunk_shape).all(divides) {
         return Err(format!("inner chunks of {chunk_shape:?} do not divide a shard of {shard_shape:?}"));
     }

@@ -114,7 +114,7 @@ pub struct Sharding {
 }
 
 /// Compressor inside a blosc container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "names of c-blosc")]
 pub enum BloscCompressor {
     Blosclz,
@@ -126,7 +126,7 @@ pub enum BloscCompressor {
 }
 
 /// Shuffle filter of a blosc container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "names of c-blosc")]
 pub enum BloscShuffle {
     None,
