@@ -68,6 +68,7 @@ impl Counters {
         add(&stripe.answers, 1);
     }
 
+    #[inline]
     pub(crate) fn answered_inline(&self, bytes: usize) {
         let stripe = self.stripe();
         add(&stripe.bytes, bytes as u64);
@@ -98,6 +99,7 @@ impl Counters {
         }
     }
 
+    #[inline]
     fn stripe(&self) -> &Stripe {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

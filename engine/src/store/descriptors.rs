@@ -335,15 +335,27 @@ impl DescriptorCache {
     }
 
     /// As [`Self::get_or_open`] with an `open` that answers `None` instead of waiting; waits for nobody.
+    #[inline]
     pub(crate) fn try_get_or_open(
         &self,
         key: &ObjectKey,
         open: impl FnOnce() -> Result<Option<OpenFile>, StoreError>,
     ) -> Result<Option<Lease<'_>>, StoreError> {
         let (set, tag) = self.place(key);
-        if let Some(cached) = set.find(key, tag) {
-            return Ok(Some(Lease::Cached(cached)));
+        match set.find(key, tag) {
+            Some(cached) => Ok(Some(Lease::Cached(cached))),
+            None => self.try_open(set, tag, key, open),
         }
+    }
+
+    #[cold]
+    fn try_open<'a>(
+        &'a self,
+        set: &'a Set,
+        tag: u32,
+        key: &ObjectKey,
+        open: impl FnOnce() -> Result<Option<OpenFile>, StoreError>,
+    ) -> Result<Option<Lease<'a>>, StoreError> {
         let miss = {
             let mut slow = match set.slow.try_lock() {
                 Ok(slow) => slow,
@@ -391,6 +403,7 @@ impl DescriptorCache {
         drop(stale);
     }
 
+    #[inline]
     fn place(&self, key: &ObjectKey) -> (&Set, u32) {
         let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
         let set = (hash >> 32) as usize % self.sets.len();
@@ -407,6 +420,7 @@ impl Set {
         }
     }
 
+    #[inline]
     fn find(&self, key: &ObjectKey, tag: u32) -> Option<Cached<'_>> {
         self.tags.iter().zip(&self.slots).find_map(|(its_tag, slot)| {
             // Relaxed: a hint; the lease synchronises, and the key decides.
@@ -524,7 +538,9 @@ mod tests {
     /// Waits until `count` readers wait for the flight of `key`.
     fn await_waiters(cache: &DescriptorCache, key: &ObjectKey, count: u32) {
         let (set, _) = cache.place(key);
+        let begun = std::time::Instant::now();
         while lock(&set.slow).flights.iter().all(|flight| flight.key != *key || lock(&flight.state).waiters < count) {
+            assert!(begun.elapsed().as_secs() < 60, "the readers do not wait for the one who opens");
             std::thread::yield_now();
         }
     }

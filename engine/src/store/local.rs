@@ -261,6 +261,7 @@ impl Core {
         self.files.get_or_open(key, || self.open(key))
     }
 
+    #[inline]
     fn lease_now(&self, key: &ObjectKey) -> Result<Option<Lease<'_>>, StoreError> {
         self.files.try_get_or_open(key, || {
             let opened = sys::open_cached(self.root.as_fd(), key)?;
@@ -269,6 +270,7 @@ impl Core {
     }
 
     /// Counts and answers an attempt at an inline read; `Ok(None)`: it would wait.
+    #[inline]
     fn inline(&self, attempt: impl FnOnce() -> Result<Option<usize>, StoreError>) -> Now {
         let answer = attempt().transpose();
         match &answer {
@@ -280,6 +282,7 @@ impl Core {
 }
 
 /// Reads what is in the page cache; `None`: some of it is not.
+#[inline]
 fn read_now(file: &OpenFile, offset: u64, into: &mut [u8]) -> Result<Option<usize>, StoreError> {
     // Relaxed: a hint.
     if file.always_blocks.load(Ordering::Relaxed) {
@@ -354,6 +357,41 @@ mod tests {
                 conformance::check(|| subject(store(options(road)).unwrap()));
             }
         }
+    }
+
+    /// Has the kernel refuse io_uring to the calling thread and those it starts, as the seccomp profiles of containers do.
+    #[cfg(target_os = "linux")]
+    fn forbid_io_uring() {
+        let instruction = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        let mut program = [
+            // The number of the system call is the first word.
+            instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: both calls change the calling thread only; `filter` and `program` outlive the second.
+        let refused = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter)
+        };
+        assert_eq!(refused, 0, "{}", io::Error::last_os_error());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_io_uring_is_forbidden_threads_read_metadata() {
+        let forbidden = || {
+            forbid_io_uring();
+            assert!(LocalStore::new(options(MetadataIo::IoUring)).is_err());
+            let store = LocalStore::new(options(MetadataIo::Auto)).unwrap();
+            assert_eq!(store.metadata_io(), MetadataIo::Pread);
+            let subject = subject(store);
+            let key = (subject.put)("object", b"bytes");
+            assert_eq!(fetch(&*subject.store, &key, Span::Whole, 10).unwrap().bytes, b"bytes");
+        };
+        std::thread::spawn(forbidden).join().unwrap();
     }
 
     #[test]
