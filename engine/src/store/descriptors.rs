@@ -63,6 +63,7 @@ impl OpenFile {
     /// Wraps a descriptor that was just opened, and counts it.
     pub(crate) fn new(key: &ObjectKey, (fd, size): (OwnedFd, u64), counters: &Arc<Counters>) -> Self {
         add(&counters.opens, 1);
+        add(&counters.open_files, 1);
         Self { key: Arc::clone(key), fd, size, always_blocks: AtomicBool::new(false), counters: Arc::clone(counters) }
     }
 }
@@ -70,6 +71,8 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         add(&self.counters.closes, 1);
+        // Relaxed: a counter.
+        self.counters.open_files.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -23,8 +23,7 @@ impl Bench {
     }
 
     fn open_now(&self) -> u64 {
-        let stats = self.counters.snapshot();
-        stats.opens - stats.closes
+        self.counters.snapshot().open_files
     }
 }
 
