@@ -11,7 +11,7 @@ mod blosclz;
 mod header;
 mod shuffle;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use blocks::{BlockBuffers, decode};
 pub(super) use header::decoded_len;
