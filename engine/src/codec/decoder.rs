@@ -215,7 +215,7 @@ impl ChunkDecoder {
             (Some(Kind::Zstd), Some(wanted)) => {
                 let end = wanted.last().map_or(0, |range| range.end);
                 let made = decode_zstd_prefix(input, out, end, engines)?;
-                Coverage::of(vec![0..made], out.len())
+                Coverage::of(std::iter::once(0..made).collect(), out.len())
             }
             (Some(kind), _) => {
                 CodecError::check_length(kind.decode(input, out, engines)?, out.len())?;

@@ -1,5 +1,7 @@
 //! Chains against other implementations' encoders, and hostile bytes.
 
+#![allow(clippy::single_range_in_vec_init, reason = "wanted bytes are ranges")]
+
 mod chains;
 mod hostile;
 mod parts;
@@ -33,7 +35,7 @@ pub(super) fn smooth(len: usize, typesize: usize) -> Vec<u8> {
     let steps = noise(len, 77);
     let mut level = 0_u8;
     let byte = |i: usize| {
-        if i % typesize == 0 {
+        if i.is_multiple_of(typesize) {
             level = level.wrapping_add(steps[i] & 3);
             level
         } else {
