@@ -9,6 +9,8 @@ mod bitshuffle;
 mod blocks;
 mod blosclz;
 mod header;
+mod lz4;
+mod matches;
 mod shuffle;
 #[cfg(test)]
 pub(super) mod tests;
