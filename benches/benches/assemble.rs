@@ -89,7 +89,7 @@ fn scatter(c: &mut Criterion) {
         (DataType::UInt16, OutputType::Native(DataType::UInt16)),
     ];
     for (from, to) in cases {
-        let bytes = CROPS * CROP * CROP * to.size();
+        let bytes = CROPS * CROP.pow(3) * to.size();
         let mut target = vec![1_u8; bytes + 64];
         let start = (64 - target.as_ptr().addr() % 64) % 64;
         let target = &mut target[start..start + bytes];
