@@ -11,5 +11,11 @@ mod stats;
 
 pub mod assemble;
 pub mod codec;
+pub mod inspect;
+pub mod npy;
+pub mod sampler;
+pub mod samples_file;
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod synthetic;
 pub mod zarr;
