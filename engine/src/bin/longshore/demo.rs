@@ -38,7 +38,8 @@ pub fn run(arguments: &Demo, interrupt: &Interrupt) -> Result<(), Failure> {
     let written_s = begun.elapsed().as_secs_f64();
     let sampler = sampler(&paths, arguments.size)?;
     let timed = stream(&sampler, BATCHES, interrupt, |_, _| Ok(()))?;
-    let readers = paths.iter().map(Reader::open).collect::<Result<Vec<_>, _>>()?;
+    let readers =
+        paths.iter().zip(&scenario.arrays.dtypes).map(|(path, stored)| Reader::open(path, *stored)).collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
     let checked = stream(&sampler, CHECKED_BATCHES, interrupt, |_, batch| check(batch, &readers))?;
     let checked_s = begun.elapsed().as_secs_f64();
@@ -115,23 +116,24 @@ fn stream(
 /// The other implementation's view of one array.
 struct Reader {
     uri: Arc<str>,
+    stored: StoredType,
     array: Array<FilesystemStore>,
 }
 
 impl Reader {
-    fn open(path: &PathBuf) -> Result<Self, Failure> {
+    fn open(path: &PathBuf, stored: StoredType) -> Result<Self, Failure> {
         let store = FilesystemStore::new(path).map_err(|error| Failure::Failed(format!("{}: zarrs: {error}", path.display())))?;
         let array = Array::open(Arc::new(store), "/").map_err(|error| Failure::Failed(format!("{}: zarrs: {error}", path.display())))?;
-        Ok(Self { uri: path.to_string_lossy().into(), array })
+        Ok(Self { uri: path.to_string_lossy().into(), stored, array })
     }
 
     /// A box as `f32`, each element converted as Rust's `as` does.
     fn read(&self, subset: &ArraySubset) -> Result<Vec<f32>, Failure> {
-        match self.array.data_type().to_string().as_str() {
-            "uint8" => self.read_as::<u8>(subset, f32::from),
-            "uint16" => self.read_as::<u16>(subset, f32::from),
-            "int16" => self.read_as::<i16>(subset, f32::from),
-            _ => self.read_as::<f32>(subset, |value| value),
+        match self.stored {
+            StoredType::U8 => self.read_as::<u8>(subset, f32::from),
+            StoredType::U16 => self.read_as::<u16>(subset, f32::from),
+            StoredType::I16 => self.read_as::<i16>(subset, f32::from),
+            StoredType::F32 => self.read_as::<f32>(subset, |value| value),
         }
     }
 
