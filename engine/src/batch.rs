@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use longshore_core::{BatchId, Mailbox, SampleSeq};
+use longshore_core::inbox::Mailbox;
+use longshore_core::ordinal::{BatchId, SampleSeq};
 
 use crate::error::SampleError;
 use crate::memory::AlignedBytes;

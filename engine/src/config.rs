@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::assemble::Affine;
 use crate::error::{ConfigError, Error};
 use crate::loader::Loader;
-use crate::store::Latency;
+use crate::sample::CropBox;
+use crate::store::{LatencyModel, LatencyScope, MetadataIo, Stores};
 use crate::zarr::{Axes, DataType, MAX_RANK};
 
 /// Element type of a field in the batch.
@@ -107,19 +108,8 @@ pub struct Builder {
     pub(crate) pin_engine: Option<usize>,
     pub(crate) max_read_bytes: Option<u64>,
     pub(crate) reuse: bool,
+    pub(crate) probe_layouts: bool,
     pub(crate) io: Io,
-}
-
-/// How metadata of local arrays is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetadataIo {
-    /// io_uring where the kernel allows it, else a pool of `pread` threads.
-    #[default]
-    Auto,
-    /// io_uring, or an error at build time.
-    IoUring,
-    /// A pool of `pread` threads.
-    Pread,
 }
 
 /// Everything about stores that a loader can be told.
@@ -127,10 +117,10 @@ pub enum MetadataIo {
 pub(crate) struct Io {
     pub(crate) metadata: MetadataIo,
     pub(crate) io_threads: Option<usize>,
-    pub(crate) latency: Option<Latency>,
+    pub(crate) latency: Option<(LatencyModel, LatencyScope)>,
     pub(crate) retry_deadline: Duration,
     pub(crate) seed: u64,
-    pub(crate) stores: Option<crate::store::Stores>,
+    pub(crate) stores: Option<Arc<Stores>>,
 }
 
 impl Default for Builder {
@@ -147,6 +137,7 @@ impl Default for Builder {
             pin_engine: None,
             max_read_bytes: None,
             reuse: true,
+            probe_layouts: false,
             io: Io {
                 metadata: MetadataIo::Auto,
                 io_threads: None,
@@ -233,6 +224,13 @@ impl Builder {
         self
     }
 
+    /// Whether the prefetcher also probes a chunk header per array, as backends that decode on a device need. Default false:
+    /// the host reads headers from the chunks themselves.
+    pub fn probe_layouts(mut self, probe: bool) -> Self {
+        self.probe_layouts = probe;
+        self
+    }
+
     /// How metadata of local arrays is read. Default: whatever the kernel has.
     pub fn metadata_io(mut self, metadata: MetadataIo) -> Self {
         self.io.metadata = metadata;
@@ -246,8 +244,8 @@ impl Builder {
     }
 
     /// Adds this delay to every request, for measurements.
-    pub fn latency(mut self, latency: Latency) -> Self {
-        self.io.latency = Some(latency);
+    pub fn latency(mut self, model: LatencyModel, scope: LatencyScope) -> Self {
+        self.io.latency = Some((model, scope));
         self
     }
 
@@ -264,7 +262,7 @@ impl Builder {
     }
 
     /// Reads through these stores instead of the loader's own: for tests with wrapped or in-memory stores.
-    pub fn stores(mut self, stores: crate::store::Stores) -> Self {
+    pub fn stores(mut self, stores: Arc<Stores>) -> Self {
         self.io.stores = Some(stores);
         self
     }
@@ -336,6 +334,23 @@ impl Field {
             return fail("the name is taken by another field".into());
         }
         Ok(())
+    }
+
+    /// Whether a box has the crop's extents, further axes of extent 1 aside.
+    pub(crate) fn check_box(&self, crop_box: &CropBox) -> Result<(), String> {
+        let mut crop = self.crop.iter().peekable();
+        for extent in crop_box.shape() {
+            if crop.peek() == Some(&&extent) {
+                crop.next();
+            } else if extent != 1 {
+                let shape: Vec<u64> = crop_box.shape().collect();
+                return Err(format!("the box {crop_box} has shape {shape:?}, the loader's crop is {:?}", self.crop.as_slice()));
+            }
+        }
+        match crop.next() {
+            None => Ok(()),
+            Some(_) => Err(format!("the box {crop_box} has too few axes for the loader's crop {:?}", self.crop.as_slice())),
+        }
     }
 
     /// Elements of one crop, `None` beyond 2^40.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use longshore_core::SampleSeq;
+use longshore_core::ordinal::SampleSeq;
 use thiserror::Error;
 
 use crate::assemble::NoCast;

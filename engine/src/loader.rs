@@ -1,9 +1,11 @@
 //! The loader: samples in at one end, batches out at the other.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore_core::{PopError, SampleSeq};
+use longshore_core::ordinal::SampleSeq;
+use longshore_core::ring::PopError;
 
 use crate::batch::Batch;
 use crate::config::Builder;
@@ -15,7 +17,6 @@ use crate::stats::Stats;
 /// Streams batches: push samples, pop batches. Build one with [`Loader::builder`].
 ///
 /// Dropping it closes it: its threads end, whatever was under way is given up. Batches that the user still holds stay valid.
-#[derive(Debug)]
 pub struct Loader {
     push: PushEnd,
     pop: PopEnd,
@@ -24,14 +25,12 @@ pub struct Loader {
 }
 
 /// Where samples go in.
-#[derive(Debug)]
 pub struct PushEnd {
     intake: Intake,
     runtime: Arc<Runtime>,
 }
 
 /// Where batches come out.
-#[derive(Debug)]
 pub struct PopEnd {
     outlet: Outlet,
     runtime: Arc<Runtime>,
@@ -214,6 +213,24 @@ impl PushEnd {
     }
 }
 
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader").field("closed", &self.pop.runtime.is_closed()).field("room", &self.push.room()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PushEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushEnd").field("room", &self.room()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PopEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PopEnd").field("closed", &self.runtime.is_closed()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for PushEnd {
     /// A push end that is gone pushes no more: the same as [`PushEnd::finish`].
     fn drop(&mut self) {
@@ -318,7 +335,6 @@ enum Wait {
 /// Iterator over the batches of one sequence of samples; made by [`Loader::batches`].
 ///
 /// A failed batch is one `Err` item, and iteration goes on. It ends after `Closed` and after the last batch.
-#[derive(Debug)]
 pub struct Batches<'a, I> {
     loader: &'a mut Loader,
     samples: std::iter::Fuse<I>,

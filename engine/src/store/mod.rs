@@ -5,6 +5,36 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+#[cfg(test)]
+mod conformance;
+mod counters;
+mod descriptors;
+mod faults;
+mod latency;
+mod local;
+mod memory;
+mod pool;
+mod random;
+mod reply;
+mod retry;
+mod span;
+mod stores;
+mod sys;
+mod timer;
+mod uri;
+#[cfg(target_os = "linux")]
+mod uring;
+
+pub use counters::StoreStats;
+pub use faults::{Fault, FaultOn, FaultRule, FaultWhen, Faults};
+pub use latency::{Latency, LatencyModel, LatencyScope};
+pub use local::{LocalOptions, LocalStore, MetadataIo};
+pub use memory::MemoryStore;
+pub use retry::{Retry, RetryPolicy};
+pub use stores::{OpenError, StoreLayer, Stores};
+pub use timer::{Call, Clock, DelayQueue, Fired, ManualClock};
+pub use uri::{Location, Scheme, UriError, join_key, resolve};
+
 /// Name of an object within its store: `/`-separated, no `.` or `..` segment, no leading `/`.
 /// Built by this library from a checked prefix and integers, so it cannot escape the store's root.
 pub type ObjectKey = Arc<str>;
@@ -50,7 +80,7 @@ pub enum StoreError {
     /// Will not pass: permission, a directory in a file's place, invalid requests, I/O errors of the medium.
     #[error("{0}")]
     Permanent(Arc<str>),
-    /// The object is larger than the request allows.
+    /// The object (or the span asked for) is larger than the request allows.
     #[error("object of {observed} bytes, the limit here is {allowed}")]
     TooLarge {
         /// Size of the object.
@@ -118,6 +148,17 @@ pub trait Store: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Reads a whole object at once if that needs no waiting. `into` is replaced by the object's bytes (its capacity is
+    /// reused); after any other answer than `Done(Ok(_))` its contents are unspecified. An object of more than `limit`
+    /// bytes answers `TooLarge`. Spares the reader of unsharded chunks the separate question for the size.
+    fn try_read_whole_now(&self, key: &ObjectKey, limit: u64, into: &mut Vec<u8>) -> Now {
+        let _ = (key, limit, into);
+        Now::WouldBlock
+    }
+
     /// What requests cost here.
     fn cost(&self) -> CostModel;
+
+    /// What this store has done so far.
+    fn stats(&self) -> StoreStats;
 }

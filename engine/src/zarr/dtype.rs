@@ -22,6 +22,30 @@ pub enum DataType {
 }
 
 impl DataType {
+    /// All of them, in the order of their sizes within a kind.
+    pub const ALL: [Self; 15] = [
+        Self::Bool,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::UInt8,
+        Self::UInt16,
+        Self::UInt32,
+        Self::UInt64,
+        Self::Float16,
+        Self::BFloat16,
+        Self::Float32,
+        Self::Float64,
+        Self::Complex64,
+        Self::Complex128,
+    ];
+
+    /// The type that `zarr.json` calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|data_type| data_type.name() == name)
+    }
+
     /// Size of one element, bytes.
     pub const fn size(self) -> usize {
         match self {

@@ -76,7 +76,7 @@ pub struct Transpose {
 }
 
 /// Byte order of stored elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "self-explanatory")]
 pub enum Endian {
     Little,
@@ -93,7 +93,7 @@ pub enum ArrayToBytes {
 }
 
 /// Where a shard keeps its index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "self-explanatory")]
 pub enum IndexLocation {
     Start,
@@ -114,7 +114,7 @@ pub struct Sharding {
 }
 
 /// Compressor inside a blosc container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "names of c-blosc")]
 pub enum BloscCompressor {
     Blosclz,
@@ -126,7 +126,7 @@ pub enum BloscCompressor {
 }
 
 /// Shuffle filter of a blosc container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "names of c-blosc")]
 pub enum BloscShuffle {
     None,
@@ -142,4 +142,16 @@ pub enum BytesToBytes {
     Blosc { compressor: BloscCompressor, level: u8, shuffle: BloscShuffle, typesize: usize, blocksize: usize },
     Gzip { level: u8 },
     Crc32c,
+}
+
+impl BytesToBytes {
+    /// Name in `zarr.json`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Zstd { .. } => "zstd",
+            Self::Blosc { .. } => "blosc",
+            Self::Gzip { .. } => "gzip",
+            Self::Crc32c => "crc32c",
+        }
+    }
 }

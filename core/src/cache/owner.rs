@@ -1,0 +1,387 @@
+//! The end of a cache that one thread has: keys, claims, completions, eviction.
+//!
+//! ```text
+//! stage of a slot, as the owner sees it
+//!
+//!   Free --- request, Fetch ---> Loading --- drained ---> Settled (hangs in the wheel, may be evicted)
+//!    ^                              |                        |
+//!    |                            forget                     | evict, forget
+//!    |                              v                        |
+//!    '------- drained --------- Doomed                       |
+//!    '-------------------------------------------------------'
+//! ```
+//!
+//! A slot stays Loading here until its completion was drained, even if the shared word says Ready: until then its link
+//! of the completed stack is in use and its waiters have not been told.
+
+use super::completion::Completion;
+use super::table::Table;
+use super::waiters::{WaiterList, Waiters};
+use super::wheel::Wheel;
+use super::{CacheConfig, CacheReader, CacheStats, Request, WaiterId};
+use crate::epoch::{Epoch, OwnerThread};
+use crate::ordinal::BatchId;
+use crate::slot::{Handle, Phase};
+use crate::sync::{Arc, mutant};
+use crate::watermark::Watermark;
+use hashbrown::HashTable;
+
+/// Requests looked up together: enough to overlap their misses, few enough for the line-fill buffers.
+const BULK: usize = 16;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Free,
+    Loading,
+    Doomed,
+    Settled,
+}
+
+/// What the owner keeps per slot.
+struct Record<K> {
+    key: Option<K>,
+    hash: u64,
+    generation: u32,
+    waiters: WaiterList,
+    stage: Stage,
+}
+
+/// An index entry: small, so that the whole index stays in cache when the keys do not.
+struct Bucket {
+    /// Bits of the hash that the table does not use for its own tags.
+    tag: u32,
+    slot: u32,
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 24) as u32
+}
+
+/// The end of a cache that requests, drains and evicts. It may move between threads, and one has it at a time.
+pub struct CacheOwner<K, V, E> {
+    table: Arc<Table<V, E>>,
+    thread: OwnerThread,
+    watermark: Arc<Watermark>,
+    index: HashTable<Bucket>,
+    records: Box<[Record<K>]>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    waiters: Waiters,
+    /// Completed and not yet drained, newest first.
+    completed: Vec<u32>,
+    last_generation: u32,
+    /// Something was unlinked since the collector was last told to look.
+    unflushed: bool,
+    stats: CacheStats,
+}
+
+impl<K, V, E> CacheOwner<K, V, E> {
+    pub(super) fn new(config: CacheConfig, table: Arc<Table<V, E>>, epoch: &Epoch, watermark: Arc<Watermark>) -> Self {
+        let capacity = config.capacity;
+        let record = |_| Record { key: None, hash: 0, generation: 0, waiters: WaiterList::EMPTY, stage: Stage::Free };
+        Self {
+            table,
+            thread: OwnerThread::new(epoch),
+            // Twice the room needed: with it the index cleans out its tombstones in place and never grows.
+            index: HashTable::with_capacity(capacity * 2),
+            records: (0..capacity).map(record).collect(),
+            free: (0..capacity as u32).rev().collect(),
+            wheel: Wheel::new(capacity, config.wheel, watermark.get().get()),
+            waiters: Waiters::default(),
+            completed: Vec::with_capacity(capacity),
+            last_generation: config.last_generation,
+            unflushed: false,
+            stats: CacheStats { capacity, ..CacheStats::default() },
+            watermark,
+        }
+    }
+
+    /// Asks for `key` on behalf of `batch`. See [`Request`] for the answers.
+    pub fn request(&mut self, hash: u64, key: &K, batch: BatchId, waiter: WaiterId) -> Request<V, E>
+    where
+        K: Eq + Clone,
+    {
+        self.request_with(hash, |other| other == key, || key.clone(), batch, waiter)
+    }
+
+    /// The same for a key that is borrowed in another form: `same` compares, `make` makes the key if it is new. Equal
+    /// keys must come with equal hashes.
+    pub fn request_with(
+        &mut self,
+        hash: u64,
+        same: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> K,
+        batch: BatchId,
+        waiter: WaiterId,
+    ) -> Request<V, E> {
+        match self.find(hash, same) {
+            Some(slot) => self.hit(slot, batch, waiter),
+            None => self.miss(hash, make, batch, waiter),
+        }
+    }
+
+    /// Many requests at once, their look-ups overlapped. Appends one answer per key to `answers`, in order, as
+    /// [`request`](Self::request) would give them one after the other.
+    pub fn request_many(&mut self, keys: &[(u64, &K)], batch: BatchId, waiter: WaiterId, answers: &mut Vec<Request<V, E>>)
+    where
+        K: Eq + Clone,
+    {
+        answers.reserve(keys.len());
+        for keys in keys.chunks(BULK) {
+            let mut guesses = [u32::MAX; BULK];
+            for ((hash, _), guess) in keys.iter().zip(&mut guesses) {
+                let tag = tag(*hash);
+                if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
+                    *guess = bucket.slot;
+                    prefetch(&self.records[bucket.slot as usize]);
+                    self.table.prefetch(bucket.slot);
+                }
+            }
+            for ((hash, key), guess) in keys.iter().zip(guesses) {
+                answers.push(match self.records.get(guess as usize) {
+                    // The guess is checked in full: an answer before it may have evicted the entry.
+                    Some(record) if self.indexed(guess) && record.hash == *hash && record.key.as_ref() == Some(key) => {
+                        self.hit(guess, batch, waiter)
+                    }
+                    _ => self.request(*hash, key, batch, waiter),
+                });
+            }
+        }
+    }
+
+    /// Tells, for every entry completed since the last call and in the order of completion, each waiter, once and in
+    /// the order of asking. The entry's outcome can be read by its handle while `told` runs.
+    pub fn drain_completed(&mut self, mut told: impl FnMut(Handle, WaiterId)) {
+        if self.completed.is_empty() {
+            self.table.take_completed(&mut self.completed);
+        }
+        while let Some(&slot) = self.completed.last() {
+            let record = &mut self.records[slot as usize];
+            let handle = Handle { slot, generation: record.generation };
+            // The entry leaves `completed` after its last waiter: if `told` panics, the next call goes on from there.
+            while let Some(waiter) = self.waiters.pop(&mut record.waiters) {
+                told(handle, waiter);
+            }
+            self.completed.pop();
+            self.settle(slot);
+        }
+        self.flush();
+    }
+
+    /// Whether [`drain_completed`](Self::drain_completed) has anything to tell.
+    #[must_use]
+    pub fn any_completed(&self) -> bool {
+        !self.completed.is_empty() || self.table.any_completed()
+    }
+
+    /// Drops an entry that must not be cached: the next request for its key fetches again. Its handles are stale from
+    /// now on, pinned or not, and its slot is free; no other entry is affected. An entry that is still pending, or whose
+    /// waiters have not been told, keeps its slot until they have been. A stale handle changes nothing.
+    pub fn forget(&mut self, h: Handle) {
+        let Some(record) = self.records.get(h.slot as usize) else { return };
+        if record.generation != h.generation {
+            return;
+        }
+        match record.stage {
+            Stage::Free | Stage::Doomed => {}
+            Stage::Loading => {
+                self.unindex(h.slot);
+                self.records[h.slot as usize].stage = Stage::Doomed;
+            }
+            Stage::Settled => {
+                self.unindex(h.slot);
+                self.wheel.unlink(h.slot);
+                self.discard_now(h.slot);
+            }
+        }
+        self.flush();
+    }
+
+    /// Catches up with the watermark and lets the collector destroy what is due. Requests do this when they need room;
+    /// a caller may when it is idle.
+    pub fn collect(&mut self) {
+        self.sweep();
+        self.thread.pinned(|guard| guard.flush());
+    }
+
+    /// What the cache has done.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        CacheStats { entries: self.stats.capacity - self.stats.worn - self.free.len(), ..self.stats }
+    }
+
+    /// Another end that reads.
+    #[must_use]
+    pub fn reader(&self) -> CacheReader<V, E> {
+        CacheReader::new(self.table.clone())
+    }
+
+    fn find(&self, hash: u64, same: impl Fn(&K) -> bool) -> Option<u32> {
+        let tag = tag(hash);
+        let found = |bucket: &Bucket| {
+            let record = &self.records[bucket.slot as usize];
+            bucket.tag == tag && record.hash == hash && record.key.as_ref().is_some_and(&same)
+        };
+        self.index.find(hash, found).map(|bucket| bucket.slot)
+    }
+
+    fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
+        let record = &mut self.records[slot as usize];
+        let handle = Handle { slot, generation: record.generation };
+        let phase = self.table.slot(slot).pin(record.generation, batch);
+        self.stats.hits += 1;
+        if record.stage == Stage::Settled && self.wheel.is_dead(slot) {
+            self.wheel.unlink(slot);
+            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+        }
+        match phase {
+            Some(Phase::Ready) => Request::Ready(handle),
+            Some(Phase::Failed) => Request::Failed(handle),
+            // It may complete at this moment; its waiters are told when the owner drains it, which is later.
+            _ => {
+                debug_assert_eq!(phase, Some(Phase::Loading), "the owner alone retires");
+                self.waiters.push(&mut record.waiters, waiter);
+                Request::Pending(handle)
+            }
+        }
+    }
+
+    fn miss(&mut self, hash: u64, make: impl FnOnce() -> K, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
+        if self.free.is_empty() {
+            self.evict();
+        }
+        let Some(&slot) = self.free.last() else {
+            self.stats.saturated += 1;
+            return Request::Saturated;
+        };
+        let key = make(); // the caller's code: nothing has changed if it panics
+        self.free.pop();
+        self.stats.misses += 1;
+        let generation = self.table.slot(slot).claim(batch);
+        let mut waiters = WaiterList::EMPTY;
+        self.waiters.push(&mut waiters, waiter);
+        self.records[slot as usize] = Record { key: Some(key), hash, generation, waiters, stage: Stage::Loading };
+        let records = &self.records;
+        self.index.insert_unique(hash, Bucket { tag: tag(hash), slot }, |b| records[b.slot as usize].hash);
+        let handle = Handle { slot, generation };
+        Request::Fetch(handle, Completion::new(self.table.clone(), handle))
+    }
+
+    /// Evicts one entry, if any may be.
+    fn evict(&mut self) {
+        let watermark = self.watermark.get();
+        loop {
+            // Bounded: each turn evicts, or moves a slot that was pinned since to its bucket, or sweeps up to the mark.
+            while let Some(slot) = self.wheel.first_dead() {
+                self.wheel.unlink(slot);
+                match self.table.slot(slot).try_retire(watermark) {
+                    Ok(()) => {
+                        self.unindex(slot);
+                        self.stats.evictions += 1;
+                        self.discard(slot);
+                        if !self.free.is_empty() {
+                            return;
+                        }
+                    }
+                    Err(pinned) => self.wheel.place(slot, pinned.last().get()),
+                }
+            }
+            if !self.sweep_to(watermark) {
+                return;
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.sweep_to(self.watermark.get());
+    }
+
+    fn sweep_to(&mut self, watermark: BatchId) -> bool {
+        let table = &self.table;
+        self.wheel.sweep(watermark.get(), |slot| table.slot(slot).load().last().get())
+    }
+
+    /// A completion was drained: the entry may be evicted from now on, or goes if it was forgotten meanwhile.
+    fn settle(&mut self, slot: u32) {
+        let record = &mut self.records[slot as usize];
+        if record.stage == Stage::Doomed {
+            self.discard_now(slot);
+        } else {
+            record.stage = Stage::Settled;
+            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+        }
+    }
+
+    /// Discards an entry that is in no list and no longer indexed, pinned or not.
+    fn discard_now(&mut self, slot: u32) {
+        let retired = self.table.slot(slot).retire_now(self.records[slot as usize].generation);
+        debug_assert!(retired, "the owner alone retires");
+        self.discard(slot);
+    }
+
+    /// Empties a retired slot.
+    fn discard(&mut self, slot: u32) {
+        let table = &self.table;
+        self.thread.pinned(|guard| table.unlink(slot, guard));
+        self.unflushed = true;
+        let record = &mut self.records[slot as usize];
+        record.stage = Stage::Free;
+        record.key = None;
+        if table.slot(slot).recycle(self.last_generation) {
+            self.free.push(slot);
+        } else {
+            self.stats.worn += 1;
+        }
+    }
+
+    fn indexed(&self, slot: u32) -> bool {
+        matches!(self.records[slot as usize].stage, Stage::Loading | Stage::Settled)
+    }
+
+    fn unindex(&mut self, slot: u32) {
+        let hash = self.records[slot as usize].hash;
+        match self.index.find_entry(hash, |bucket| bucket.slot == slot) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => debug_assert!(false, "slot {slot} is not indexed"),
+        }
+    }
+
+    /// Lets the collector destroy what is due, if there is anything new.
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.unflushed) {
+            self.thread.pinned(|guard| guard.flush());
+        }
+    }
+}
+
+impl<K, V, E> Drop for CacheOwner<K, V, E> {
+    /// Every handle becomes stale; completions that are out destroy their own values.
+    fn drop(&mut self) {
+        if mutant("owner-drop-open") {
+            return;
+        }
+        self.table.close();
+        let table = &self.table;
+        self.thread.pinned(|guard| {
+            for slot in 0..table.capacity() as u32 {
+                if table.slot(slot).retire_now(table.slot(slot).load().generation()) {
+                    table.unlink(slot, guard);
+                }
+            }
+            guard.flush();
+        });
+    }
+}
+
+/// Brings the line of `what` near.
+#[inline(always)]
+pub(super) fn prefetch<T>(what: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching is a hint that reads nothing; every x86-64 has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
+}

@@ -1,0 +1,224 @@
+//! What the owner, the readers and the completions of a cache share.
+//!
+//! Per slot: the word ([`crate::slot`]), a pointer to the payload, and a link of the completed stack.
+//!
+//! | field | written by | when |
+//! |---|---|---|
+//! | word | owner, pins, completion | as `slot` says |
+//! | value | the completion's holder: null -> payload | before it publishes the phase |
+//! | value | whoever retired the slot: payload -> null | after Retired, before the destruction is deferred |
+//! | next | the completion's holder | after it published the phase, before it pushes the slot |
+//!
+//! A reader goes by the payload, which carries its generation: if it is the handle's, that is the answer, whatever the
+//! word says by now (the guard keeps the payload alive). Only a null or another generation sends it to the word.
+//!
+//! The completed stack is push-one / take-all, linked through the slots: it cannot overflow and allocates nothing. A
+//! slot is on it at most once per incarnation, and is not reused before the owner has taken it off. When the owner
+//! goes, the stack is closed; a completion that finds it closed takes its own value away again.
+//!
+//! | operation | ordering | pairs with |
+//! |---|---|---|
+//! | value: store | Release | a reader's load: the payload is whole |
+//! | value: load | Acquire | the store; also the swap that made it null, after which the word shows Retired |
+//! | value: swap(null) | AcqRel | the store, whose payload is taken; readers' loads |
+//! | head: push | Release | take, close: the link, and all that the completer did |
+//! | head: push that finds CLOSED | Acquire | close |
+//! | head: take, close | Acquire, AcqRel | push |
+
+use crate::bell::Bell;
+use crate::epoch::{Epoch, Guard};
+use crate::slot::{Handle, Phase, Slot};
+use crate::sync::{Arc, AtomicPtr, AtomicU32, Ordering, mutant, weaken};
+use crossbeam_utils::CachePadded;
+use std::ptr;
+
+/// The end of the completed stack.
+const END: u32 = u32::MAX;
+/// The stack's head once the owner is gone.
+const CLOSED: u32 = u32::MAX - 1;
+
+/// A published outcome and the incarnation it belongs to.
+pub(super) struct Payload<V, E> {
+    pub(super) generation: u32,
+    pub(super) outcome: Result<V, E>,
+}
+
+/// [`Guard::defer_destroy`], with its contract, as a plain function.
+unsafe fn defer_destroy<V: Send + 'static, E: Send + 'static>(guard: &Guard<'_>, unlinked: *mut Payload<V, E>) {
+    // SAFETY: the caller keeps the contract.
+    unsafe { guard.defer_destroy(unlinked) };
+}
+
+struct Cell<V, E> {
+    word: Slot,
+    value: AtomicPtr<Payload<V, E>>,
+    next: AtomicU32,
+}
+
+/// The shared half of a cache.
+pub(super) struct Table<V, E> {
+    cells: Box<[Cell<V, E>]>,
+    completed: CachePadded<AtomicU32>,
+    bell: Arc<Bell>,
+    pub(super) epoch: Epoch,
+    /// Makes the error of a fetch that was dropped.
+    pub(super) cancelled: fn() -> E,
+    /// `Guard::defer_destroy` for this payload. A pointer, so that completions need no bounds to drop.
+    destroy: unsafe fn(&Guard<'_>, *mut Payload<V, E>),
+}
+
+// SAFETY: the table owns payloads behind pointers. They are made on one thread, read by `&` on many and destroyed on
+// any: `V` and `E` must be both `Send` and `Sync`.
+unsafe impl<V: Send + Sync, E: Send + Sync> Send for Table<V, E> {}
+// SAFETY: as above.
+unsafe impl<V: Send + Sync, E: Send + Sync> Sync for Table<V, E> {}
+
+impl<V, E> Table<V, E> {
+    pub(super) fn new(capacity: usize, epoch: &Epoch, bell: Arc<Bell>, cancelled: fn() -> E) -> Self
+    where
+        V: Send + 'static,
+        E: Send + 'static,
+    {
+        let cell = |_| Cell { word: Slot::new(), value: AtomicPtr::new(ptr::null_mut()), next: AtomicU32::new(END) };
+        Self {
+            cells: (0..capacity).map(cell).collect(),
+            completed: CachePadded::new(AtomicU32::new(END)),
+            bell,
+            epoch: epoch.clone(),
+            cancelled,
+            destroy: defer_destroy::<V, E>,
+        }
+    }
+
+    pub(super) fn slot(&self, slot: u32) -> &Slot {
+        &self.cells[slot as usize].word
+    }
+
+    /// The slot of a handle, unless no slot has that number.
+    pub(super) fn slot_of(&self, h: Handle) -> Option<&Slot> {
+        self.cells.get(h.slot as usize).map(|cell| &cell.word)
+    }
+
+    /// Brings a slot's lines near.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(cell) = self.cells.get(slot as usize) {
+            super::owner::prefetch(cell);
+        }
+    }
+
+    /// The outcome of the handle's incarnation, if it is published and not yet unlinked. The guard must be of this
+    /// table's epoch, which the caller has asserted.
+    #[inline]
+    pub(super) fn published<'g>(&'g self, h: Handle, _guard: &'g Guard<'_>) -> Option<&'g Result<V, E>> {
+        // Acquire: pairs with the Release of the completion that stored it.
+        let value = &self.cells.get(h.slot as usize)?.value;
+        let payload = value.load(weaken("table-value-load-relaxed", Ordering::Acquire));
+        // SAFETY: a payload is unlinked before its destruction is deferred, and the guard was alive before the load: it
+        // is destroyed after the guard drops, or, if the cache goes before that, `Drop` below needs exclusive access
+        // that the borrow of the table denies.
+        let payload = unsafe { payload.as_ref() }?;
+        (payload.generation == h.generation || mutant("table-any-generation")).then_some(&payload.outcome)
+    }
+
+    /// Publishes the outcome of a Loading slot and puts it on the completed stack. The completion's holder's.
+    pub(super) fn complete(&self, h: Handle, outcome: Result<V, E>) {
+        let cell = &self.cells[h.slot as usize];
+        // Acquire: pairs with the Release of `close`.
+        if self.completed.load(Ordering::Acquire) == CLOSED {
+            cell.word.abandon();
+            return; // the outcome is destroyed here
+        }
+        let phase = if outcome.is_ok() { Phase::Ready } else { Phase::Failed };
+        let payload = Box::into_raw(Box::new(Payload { generation: h.generation, outcome }));
+        // Release: pairs with the Acquire of readers. The cell holds null: it was emptied when the slot was retired.
+        cell.value.store(payload, weaken("table-value-store-relaxed", Ordering::Release));
+        cell.word.publish(phase);
+        match self.push_completed(h.slot) {
+            Some(true) if !mutant("table-no-ring") => self.bell.ring(),
+            Some(_) => {}
+            None => self.take_back(h),
+        }
+    }
+
+    /// Answers whether the stack was empty, or `None` if the owner is gone.
+    fn push_completed(&self, slot: u32) -> Option<bool> {
+        // Acquire, here and on failure: pairs with the Release of `close`.
+        let mut head = self.completed.load(Ordering::Acquire);
+        while head != CLOSED {
+            // Relaxed: the compare-exchange publishes it.
+            self.cells[slot as usize].next.store(head, Ordering::Relaxed);
+            // Release: pairs with the Acquire of the owner that takes the stack.
+            let release = weaken("table-push-relaxed", Ordering::Release);
+            match self.completed.compare_exchange(head, slot, release, Ordering::Acquire) {
+                Ok(_) => return Some(head == END),
+                Err(now) => head = now,
+            }
+        }
+        None
+    }
+
+    /// The owner went between the publication and the push: whoever retires the slot, it or this, destroys the value.
+    fn take_back(&self, h: Handle) {
+        if self.slot(h.slot).retire_now(h.generation) {
+            // Rare: a registration for one use is cheap enough.
+            let thread = self.epoch.register();
+            let guard = thread.pin();
+            self.unlink(h.slot, &guard);
+            guard.flush();
+        }
+    }
+
+    /// Destroys a slot's value once no guard can hold it. For whoever retired the slot, once.
+    pub(super) fn unlink(&self, slot: u32, guard: &Guard<'_>) {
+        debug_assert_eq!(guard.identity(), self.epoch.identity());
+        // AcqRel: takes the payload that the completion released; pairs with readers' loads.
+        let payload = self.cells[slot as usize].value.swap(ptr::null_mut(), Ordering::AcqRel);
+        debug_assert!(!payload.is_null());
+        // SAFETY: the payload came from `Box::into_raw` in `complete`, the swap took it from the only place where it can
+        // be found, one thread retires a slot and so comes here, and readers hold guards of this epoch.
+        unsafe { (self.destroy)(guard, payload) };
+    }
+
+    /// Takes every completed slot onto the end of `taken`, newest first, so that popping yields the oldest.
+    pub(super) fn take_completed(&self, taken: &mut Vec<u32>) {
+        // Acquire: pairs with the Release of each push; all are read-modify-writes, so one release sequence holds them.
+        let mut slot = self.completed.swap(END, weaken("table-take-relaxed", Ordering::Acquire));
+        while slot != END {
+            taken.push(slot);
+            // Relaxed: taking the stack acquired the link.
+            slot = self.cells[slot as usize].next.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a completed slot waits to be taken.
+    pub(super) fn any_completed(&self) -> bool {
+        // Relaxed: a hint; who acts on it takes the stack.
+        self.completed.load(Ordering::Relaxed) != END
+    }
+
+    /// The owner goes: completions that come later destroy their own values.
+    pub(super) fn close(&self) {
+        // Release: pairs with the Acquire of completions. Acquire: the slots that were completed are about to be
+        // retired.
+        self.completed.swap(CLOSED, Ordering::AcqRel);
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.cells.len()
+    }
+}
+
+impl<V, E> Drop for Table<V, E> {
+    fn drop(&mut self) {
+        for cell in &self.cells {
+            // Acquire: pairs with the completions; exclusive access makes it the last look.
+            let payload = cell.value.swap(ptr::null_mut(), Ordering::Acquire);
+            if !payload.is_null() {
+                // SAFETY: the payload came from `Box::into_raw`, was never unlinked, and no reader is left: each borrows
+                // the table while it holds a reference.
+                drop(unsafe { Box::from_raw(payload) });
+            }
+        }
+    }
+}

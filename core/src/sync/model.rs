@@ -1,0 +1,85 @@
+//! The facade as the model checker sees it, and the mutants it must catch.
+
+pub use loom::cell::UnsafeCell;
+pub use loom::sync::Arc;
+pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use loom::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+/// Whether the environment variable `LONGSHORE_MUTANT` chose this broken variant. Read once: one build serves every
+/// mutant.
+pub(crate) fn mutant(name: &str) -> bool {
+    static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("LONGSHORE_MUTANT").ok()).as_deref() == Some(name)
+}
+
+/// `Relaxed` if this mutant is chosen, else the ordering as written.
+pub(crate) fn weaken(name: &str, order: Ordering) -> Ordering {
+    if mutant(name) { Ordering::Relaxed } else { order }
+}
+
+/// Time does not pass in a model: a timed wait times out at once, which a caller must bear at any moment anyway.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline;
+
+impl Deadline {
+    /// A deadline that has passed.
+    #[must_use]
+    pub fn after(_patience: Duration) -> Self {
+        Self
+    }
+
+    /// No time is left.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+/// A futex made of loom's mutex and condition variable: comparing and going to sleep are one step, as in the kernel.
+#[derive(Debug)]
+pub struct Futex {
+    word: AtomicU32,
+    bed: Mutex<()>,
+    called: Condvar,
+}
+
+impl Futex {
+    /// A word that holds `value`.
+    #[must_use]
+    pub fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value), bed: Mutex::new(()), called: Condvar::new() }
+    }
+
+    /// The word itself.
+    pub fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    /// Sleeps while the word holds `expected`, until woken. May return for no reason.
+    pub fn wait(&self, expected: u32) {
+        let bed = self.bed.lock().unwrap();
+        // Relaxed: the lock orders this look before or after a wake-up; what was published is acquired by the caller.
+        if self.word.load(Ordering::Relaxed) == expected {
+            drop(self.called.wait(bed).unwrap());
+        }
+    }
+
+    /// Times out at once.
+    pub fn wait_until(&self, _expected: u32, _deadline: &Deadline) -> bool {
+        loom::thread::yield_now();
+        false
+    }
+
+    /// Wakes one sleeper, if there is one.
+    pub fn wake_one(&self) {
+        let _bed = self.bed.lock().unwrap();
+        self.called.notify_one();
+    }
+
+    /// Wakes every sleeper.
+    pub fn wake_all(&self) {
+        let _bed = self.bed.lock().unwrap();
+        self.called.notify_all();
+    }
+}

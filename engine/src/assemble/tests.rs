@@ -1,0 +1,5 @@
+//! Scatter, fill and conversions, against arithmetic written independently of the code.
+
+mod exact;
+mod move_boxes;
+mod rounding;
