@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use crate::error::Cause;
-use crate::store::{Fetched, Span, Store, StoreError, Stores};
+use crate::store::{Fetched, LocalOptions, Span, Store, StoreError, Stores, join_key};
 use crate::zarr::{ArrayMeta, IndexLocation, Layout, MAX_DOCUMENT_BYTES, ShardIndex, ShardLayout, cell_count, coordinates};
 
 /// Shards whose indexes are read.
@@ -51,7 +51,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn open(uri: &str) -> Result<Self, Cause> {
-        let (store, prefix) = Stores::default().open(uri).map_err(|error| Cause::Uri(error.to_string()))?;
+        let (store, prefix) = Stores::new(LocalOptions::default(), None).open(uri).map_err(|error| Cause::Uri(error.to_string()))?;
         Ok(Self { store, prefix })
     }
 
@@ -116,10 +116,9 @@ impl Place {
         let mut count = 0;
         for (number, (key, span)) in requests.into_iter().enumerate() {
             let sender = sender.clone();
-            let key = if self.prefix.is_empty() { key } else { format!("{}/{key}", self.prefix) };
             // The receiver outlives every callback that a live store calls; one after it has nobody to tell.
             let done = Box::new(move |answer| sender.send((number, answer)).unwrap_or_default());
-            self.store.fetch(key.into(), span, limit, done);
+            self.store.fetch(join_key(&self.prefix, &key), span, limit, done);
             count += 1;
         }
         drop(sender);

@@ -16,7 +16,7 @@ use super::scenario::{Arrays, Codec, Pattern, Scenario, StoredType};
 use crate::sampler::counter::mix;
 
 /// Raised when the same recipe writes other bytes.
-const GENERATOR_VERSION: u32 = 1;
+const GENERATOR_VERSION: u32 = 2;
 const MARKER: &str = "recipe.json";
 
 /// Makes sure that the arrays of `scenario` lie under `dir`, in a folder named by a hash of their recipe, and returns their paths.
@@ -222,8 +222,8 @@ impl Texture {
                 continue;
             }
             let fine = slow[1] * fast[1] + slow[2] * fast[2] + 0.5 * slow[3] * fast[3];
-            let object = if fine > 0.25 { 900.0 * fine } else { 0.0 };
-            let signal = 420.0 + 180.0 * large + 60.0 * fine + object;
+            let object = if fine > 0.4 { 220.0 * (fine - 0.4) } else { 0.0 };
+            let signal = 300.0 + 25.0 * large + 20.0 * fine + object;
             let position = first + x as u64;
             let noise = noise(mix(row_key.wrapping_add(position / 2)) >> (32 * (position & 1)));
             // Read noise of a camera plus a share of the signal, as photons do.
@@ -232,8 +232,8 @@ impl Texture {
     }
 }
 
-const READ_NOISE: f32 = 6.0;
-const SIGNAL_NOISE: f32 = 0.012;
+const READ_NOISE: f32 = 14.0;
+const SIGNAL_NOISE: f32 = 0.01;
 
 /// Near-normal, zero mean, unit variance: the sum of four bytes.
 fn noise(bits: u64) -> f32 {

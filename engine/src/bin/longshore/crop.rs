@@ -1,6 +1,7 @@
 //! `longshore crop`: one box into a NumPy file.
 
-use longshore::{DataType, Field, Loader, Sample};
+use longshore::zarr::DataType;
+use longshore::{Field, Loader, Sample};
 
 use crate::args::Crop;
 use crate::failure::Failure;

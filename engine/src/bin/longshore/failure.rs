@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use longshore::{Cause, Error, SampleError, Stage, StoreError, ZarrError};
+use longshore::store::StoreError;
+use longshore::zarr::ZarrError;
+use longshore::{Cause, Error, SampleError, Stage};
 
 use crate::style::To;
 

@@ -1,8 +1,9 @@
 //! `longshore inspect`: what an array is, how it is read, whether its layout suits crops.
 
 use longshore::inspect::{Inspection, inspect};
-use longshore::zarr::{ArrayMeta, ArrayToBytes, ChunkKeys, Layout, describe_shape};
-use longshore::{Cause, StoreError, ZarrError};
+use longshore::Cause;
+use longshore::store::StoreError;
+use longshore::zarr::{ArrayMeta, ArrayToBytes, ChunkKeys, Layout, ZarrError, describe_shape};
 use serde_json::{Value, json};
 
 use crate::args::Inspect;

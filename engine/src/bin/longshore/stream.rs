@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use longshore::{Batch, Builder, DataType, Loader, Tensor, npy};
+use longshore::store::{LatencyModel, LatencyScope};
+use longshore::zarr::DataType;
+use longshore::{Batch, Builder, Loader, Tensor, npy};
 
 use crate::args::{Delayed, Stream, Tuning};
 use crate::drive::{Job, drive};
@@ -59,13 +61,17 @@ pub fn tune(mut builder: Builder, tuning: &Tuning) -> Result<Builder, Failure> {
         builder = builder.buffers(buffers);
     }
     if let Some(text) = &tuning.latency {
-        builder = builder.latency(latency(text, tuning.latency_on)?);
+        let model: LatencyModel = text.parse().map_err(|error| Failure::Usage(format!("--latency: {error}")))?;
+        builder = builder.latency(model, scope(tuning.latency_on));
     }
     Ok(builder.reuse(!tuning.no_reuse))
 }
 
-fn latency(text: &str, _on: Delayed) -> Result<longshore::store::Latency, Failure> {
-    text.parse().map_err(|error| Failure::Usage(format!("--latency {text}: {error}")))
+fn scope(delayed: Delayed) -> LatencyScope {
+    match delayed {
+        Delayed::Metadata => LatencyScope::Metadata,
+        Delayed::All => LatencyScope::All,
+    }
 }
 
 fn write_batch(folder: &Path, number: u64, batch: &Batch) -> Result<(), Failure> {
