@@ -18,7 +18,13 @@ mod wave;
 
 pub mod assemble;
 pub mod codec;
+pub mod inspect;
+pub mod npy;
+pub mod sampler;
+pub mod samples_file;
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod synthetic;
 pub mod zarr;
 
 pub use batch::{Batch, Element, Row, Tensor, WrongType};
