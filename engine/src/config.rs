@@ -109,6 +109,7 @@ pub struct Builder {
     pub(crate) max_read_bytes: Option<u64>,
     pub(crate) reuse: bool,
     pub(crate) probe_layouts: bool,
+    pub(crate) cache_slots: Option<usize>,
     pub(crate) io: Io,
 }
 
@@ -138,6 +139,7 @@ impl Default for Builder {
             max_read_bytes: None,
             reuse: true,
             probe_layouts: false,
+            cache_slots: None,
             io: Io {
                 metadata: MetadataIo::Auto,
                 io_threads: None,
@@ -228,6 +230,13 @@ impl Builder {
     /// the host reads headers from the chunks themselves.
     pub fn probe_layouts(mut self, probe: bool) -> Self {
         self.probe_layouts = probe;
+        self
+    }
+
+    /// Slots of each metadata cache: for tests that want them full. Everybody else lets them follow from lookahead and budget.
+    #[doc(hidden)]
+    pub fn cache_slots(mut self, slots: usize) -> Self {
+        self.cache_slots = Some(slots);
         self
     }
 

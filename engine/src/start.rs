@@ -100,8 +100,8 @@ impl Split {
     }
 
     /// Slots of one cache that wants `wanted`, within its share.
-    fn slots(&self, wanted: usize) -> usize {
-        (wanted as u64).min(self.cache_slots / 2).clamp(64, 1 << 20) as usize
+    fn slots(&self, builder: &Builder, wanted: usize) -> usize {
+        builder.cache_slots.unwrap_or((wanted as u64).min(self.cache_slots / 2).clamp(64, 1 << 20) as usize)
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn build(
     let (gates, asker) = gate_table(lookahead + 2);
     let bell = || shared.prefetch_bell.clone();
     let wanted = (lookahead + 2 * builder.batch) * fields.len();
-    let (array_slots, shard_slots) = (split.slots(wanted.max(256)), split.slots(wanted.saturating_mul(4).max(1024)));
+    let (array_slots, shard_slots) = (split.slots(builder, wanted.max(256)), split.slots(builder, wanted.saturating_mul(4).max(1024)));
     let tables = table_lease(shared, (array_slots * 2 + shard_slots) as u64 * SLOT_BYTES)?;
     let (arrays, array_reader) = cache(array_slots, &epoch, watermark.clone(), bell());
     let (shards, shard_reader) = cache(shard_slots, &epoch, watermark.clone(), bell());

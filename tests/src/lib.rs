@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use longshore::store::{Clock, FaultRule, Faults, LocalOptions, Retry, RetryPolicy, Store, StoreLayer, Stores};
+use longshore::{CropBox, Sample};
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayBytes, ArrayMetadata};
 use zarrs::filesystem::FilesystemStore;
@@ -88,4 +91,52 @@ pub fn positions(shape: &[u64]) -> impl Iterator<Item = Vec<u64>> + use<> {
         }
         position
     })
+}
+
+/// A stack of stores in which `memory://data/NAME` is the array `NAME` under `dir`, failing by these rules.
+/// With `retry`, transient errors are tried again so long.
+pub fn memory_stores(dir: &Path, rules: Vec<FaultRule>, retry: Option<Duration>) -> Arc<Stores> {
+    let layer: StoreLayer = Arc::new(move |store: Arc<dyn Store>| -> std::io::Result<Arc<dyn Store>> {
+        let store: Arc<dyn Store> = Arc::new(Faults::new(store, rules.clone(), 1, Clock::Real)?);
+        let Some(deadline) = retry else { return Ok(store) };
+        let policy = RetryPolicy { first_backoff: Duration::from_millis(1), max_backoff: Duration::from_millis(5), deadline };
+        Ok(Arc::new(Retry::new(store, policy, 1, Clock::Real)?))
+    });
+    let stores = Stores::new(LocalOptions::default(), Some(layer));
+    let memory = stores.memory("data").expect("a memory store can be made");
+    for file in files(dir) {
+        let key = file.strip_prefix(dir).expect("below").to_str().expect("plain names").to_owned();
+        memory.put(key, std::fs::read(&file).expect("readable"));
+    }
+    Arc::new(stores)
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("readable").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A sample of `shape` elements from `start` on.
+pub fn sample(uri: &Arc<str>, start: &[i64], shape: &[u64]) -> Sample {
+    let axes = start.iter().zip(shape).map(|(&start, &extent)| (start, start + extent as i64));
+    Sample::new(uri.clone(), CropBox::new(axes).expect("a valid box"))
+}
+
+/// What [`write_array`] stored in a box, `outside` where the array ends.
+pub fn expected(seed: u64, array: &[u64], start: &[i64], shape: &[u64], outside: u16) -> Vec<u16> {
+    let at = |position: Vec<u64>| -> u16 {
+        let at: Option<Vec<u64>> =
+            position.iter().zip(start).zip(array).map(|((&p, &s), &n)| u64::try_from(s + p as i64).ok().filter(|&at| at < n)).collect();
+        at.map_or(outside, |at| element(seed, &at))
+    };
+    positions(shape).map(at).collect()
+}
+
+/// Deterministic starts within `0..=room` per axis.
+pub fn starts(count: u64, room: &[u64]) -> Vec<Vec<i64>> {
+    let start = |n: u64| {
+        let axis = |(axis, &room): (usize, &u64)| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(axis as u32 * 13 + 7) % (room + 1)) as i64;
+        room.iter().enumerate().map(axis).collect()
+    };
+    (0..count).map(start).collect()
 }
