@@ -142,7 +142,7 @@ fn c29_corrupt_indexes_are_refused() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    damaged(folder.path(), "crc", &["c/0/0/0", "checksum"]);
+    damaged(folder.path(), "crc", &["c/0/0/0", "shard index", "CRC-32C"]);
     let inspected = longshore(folder.path(), &["inspect", "crc"]);
     assert!(inspected.code == Some(1) && inspected.stdout.contains("c/0/0/0"), "{inspected:#?}");
 

@@ -39,7 +39,10 @@ fn crops_are_cast_and_filled_as_asked() {
     let f32s = |values: [f32; 3]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
     assert_eq!(run("fill", "f32").0, f32s([7.0, 100.0, 101.0]));
     assert_eq!(run("edge", "f32").0, f32s([100.0, 100.0, 101.0]));
-    assert_eq!(run("-2.5", "f32").0, f32s([-2.5, 100.0, 101.0]));
+    assert_eq!(run("9", "f32").0, f32s([9.0, 100.0, 101.0]));
+    // The value is one of the array's elements: its type must hold it.
+    let arguments = ["crop", "a", "--box", "0:1,0:1,-1:2", "--outside", "-2.5", "-o", "c.npy"];
+    longshore(folder.path(), &arguments).failed(1, &["-2.5", "uint16"]);
     // bfloat16 is the upper half of float32: 7.0 = 0x40E0, 100.0 = 0x42C8, 101.0 = 0x42CA.
     let (bytes, stderr) = run("fill", "bf16");
     assert_eq!(bytes, le_bytes(&[0x40E0, 0x42C8, 0x42CA]));

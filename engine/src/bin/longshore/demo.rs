@@ -53,7 +53,7 @@ pub fn run(arguments: &Demo, interrupt: &Interrupt) -> Result<(), Failure> {
     let size = arguments.size;
     let mut rows = vec![
         ("data", format!("{ARRAYS} sharded arrays of {size}^3 (uint8, uint16, int16, float32; zstd, blosc) in {}", dir.display())),
-        ("written", format!("with zarrs in {}", report::seconds(written_s))),
+        ("written", format!("with zarrs, {} to write or find", report::seconds(written_s))),
         ("crops", format!("{CROP}^3, anywhere in any array, cast to float32, in batches of {BATCH}")),
     ];
     rows.extend(report::rows(&timed));
