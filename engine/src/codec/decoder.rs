@@ -164,7 +164,7 @@ impl ChunkDecoder {
         let (mut stored, mut made) = (encoded, None);
         let [front, back] = buffers;
         let direct = usize::from(matches!(self.body, Body::Elements { .. }));
-        for stage in self.stages.iter().skip(direct).rev() {
+        for (number, stage) in self.stages.iter().enumerate().skip(direct).rev() {
             let input = made.map_or(stored, |len| &front[..len]);
             if stage.kind == Kind::Crc32c {
                 let len = checksum::verify(input)?.len();
@@ -174,7 +174,8 @@ impl ChunkDecoder {
                 }
                 continue;
             }
-            made = Some(stage.kind.decode(input, at_least(back, stage.limit), &mut scratch.engines)?);
+            let decoded = stage.kind.decode(input, at_least(back, stage.limit), &mut scratch.engines);
+            made = Some(decoded.map_err(|error| self.between_stages(number, error))?);
             std::mem::swap(front, back);
         }
         let input = made.map_or(stored, |len| &front[..len]);
@@ -182,6 +183,18 @@ impl ChunkDecoder {
             Body::Elements { swap_unit } => self.decode_elements(input, out, wanted, *swap_unit, &mut scratch.engines),
             Body::Shard(shard) => shard.decode(input, out, scratch).map(|()| Coverage::Full),
         }
+    }
+
+    /// What stage `number` says of lengths, said of the chunk where that is known, else of the stage before it.
+    fn between_stages(&self, number: usize, error: CodecError) -> CodecError {
+        let CodecError::Length { observed, expected } = error else { return error };
+        let before = &self.stages[..number];
+        if matches!(self.body, Body::Elements { .. }) && before.iter().all(|stage| stage.kind == Kind::Crc32c) {
+            let suffixes = (before.len() * checksum::SUFFIX) as u64;
+            return CodecError::Length { observed: observed.saturating_sub(suffixes), expected: expected - suffixes };
+        }
+        let reason = format!("makes {observed} bytes or more, the codec before it in the chain makes at most {expected}");
+        CodecError::corrupt(self.stages[number].kind.name(), reason)
     }
 
     /// The stage that is decoded last, straight into `out`, and the byte order.
@@ -202,18 +215,14 @@ impl ChunkDecoder {
             (Some(Kind::Zstd), Some(wanted)) => {
                 let end = wanted.last().map_or(0, |range| range.end);
                 let made = decode_zstd_prefix(input, out, end, engines)?;
-                // The end of a zstd block need not be the end of an element.
-                Coverage::of(vec![0..if made == out.len() { made } else { made - made % swap_unit }], out.len())
+                Coverage::of(std::iter::once(0..made).collect(), out.len())
             }
             (Some(kind), _) => {
                 CodecError::check_length(kind.decode(input, out, engines)?, out.len())?;
                 Coverage::Full
             }
         };
-        if swap_unit > 1 {
-            swap_covered(out, &coverage, swap_unit);
-        }
-        Ok(coverage)
+        Ok(if swap_unit > 1 { swap_covered(out, coverage, swap_unit) } else { coverage })
     }
 }
 
@@ -243,19 +252,21 @@ fn copy(stored: &[u8], out: &mut [u8], wanted: Option<Wanted<'_>>) -> Result<Cov
     Ok(Coverage::of(wanted.to_vec(), out.len()))
 }
 
-/// Swaps the whole units of what is covered. Coverage includes whole units of everything wanted, so what is cut here is rubbish.
-fn swap_covered(out: &mut [u8], coverage: &Coverage, unit: usize) {
-    match coverage {
-        Coverage::Full => swap::swap_units(out, unit),
-        Coverage::Ranges(ranges) => {
-            for range in ranges {
-                let start = range.start.next_multiple_of(unit);
-                if start < range.end {
-                    swap::swap_units(&mut out[start..range.end], unit);
-                }
-            }
-        }
+/// Swaps the whole units of what is covered; answers those. The end of a zstd or blosc block need not be the end of a unit, but
+/// wanted ranges were grown to whole units, so nothing that is wanted is cut off.
+fn swap_covered(out: &mut [u8], coverage: Coverage, unit: usize) -> Coverage {
+    let Coverage::Ranges(mut ranges) = coverage else {
+        swap::swap_units(out, unit);
+        return Coverage::Full;
+    };
+    for range in &mut ranges {
+        *range = range.start.next_multiple_of(unit)..range.end - range.end % unit;
     }
+    ranges.retain(|range| !range.is_empty());
+    for range in &ranges {
+        swap::swap_units(&mut out[range.clone()], unit);
+    }
+    Coverage::Ranges(ranges)
 }
 
 /// Bytes of the unit to swap; 1 where the stored order is the machine's.
@@ -271,6 +282,15 @@ impl Kind {
             BytesToBytes::Blosc { .. } => Self::Blosc,
             BytesToBytes::Gzip { .. } => Self::Gzip,
             BytesToBytes::Crc32c => Self::Crc32c,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Blosc => "blosc",
+            Self::Gzip => "gzip",
+            Self::Crc32c => "crc32c",
         }
     }
 

@@ -27,7 +27,7 @@ mod shard;
 mod strides;
 mod swap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod zstd;
 
 pub use coverage::{Coverage, Wanted};

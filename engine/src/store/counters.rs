@@ -27,6 +27,8 @@ pub struct StoreStats {
     pub opens: u64,
     /// Files closed.
     pub closes: u64,
+    /// Files open now.
+    pub open_files: u64,
     /// Requests made again after a transient error.
     pub retries: u64,
     /// Faults injected on purpose.
@@ -39,6 +41,7 @@ pub(crate) struct Counters {
     stripes: [CachePadded<Stripe>; STRIPES],
     pub(crate) opens: AtomicU64,
     pub(crate) closes: AtomicU64,
+    pub(crate) open_files: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) faults: AtomicU64,
 }
@@ -68,6 +71,7 @@ impl Counters {
         add(&stripe.answers, 1);
     }
 
+    #[inline]
     pub(crate) fn answered_inline(&self, bytes: usize) {
         let stripe = self.stripe();
         add(&stripe.bytes, bytes as u64);
@@ -93,11 +97,13 @@ impl Counters {
             in_flight: (fetches + reads).saturating_sub(answers),
             opens: load(&self.opens),
             closes: load(&self.closes),
+            open_files: load(&self.open_files),
             retries: load(&self.retries),
             faults: load(&self.faults),
         }
     }
 
+    #[inline]
     fn stripe(&self) -> &Stripe {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

@@ -120,6 +120,7 @@ pub(crate) fn read_full(fd: impl AsFd, offset: u64, into: &mut [u8]) -> rustix::
 
 /// As [`read_full`] of what is in the page cache; `Err(AGAIN)` where some of it is not.
 #[cfg(target_os = "linux")]
+#[inline]
 pub(crate) fn read_cached(fd: impl AsFd, offset: u64, into: &mut [u8]) -> rustix::io::Result<usize> {
     use rustix::io::{IoSliceMut, ReadWriteFlags, preadv2};
     read_until_end(offset, into, |at, rest| preadv2(&fd, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT))
@@ -133,6 +134,7 @@ pub(crate) fn read_cached(_fd: impl AsFd, _offset: u64, _into: &mut [u8]) -> rus
 
 /// Repeats `read` until the slice is full or the file ends. A short answer alone does not mean the end: a signal, a page
 /// that is not cached and the kernel's own limit of 2 GiB shorten answers too.
+#[inline]
 fn read_until_end(offset: u64, into: &mut [u8], read: impl Fn(u64, &mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<usize> {
     let mut filled = 0;
     // Each turn fills at least one byte, ends, or was interrupted by a signal.

@@ -229,7 +229,9 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn queue() -> (DelayQueue, Arc<ManualClock>, mpsc::Sender<(u32, Fired)>, mpsc::Receiver<(u32, Fired)>) {
+    type Note = (u32, Fired);
+
+    fn queue() -> (DelayQueue, Arc<ManualClock>, mpsc::Sender<Note>, mpsc::Receiver<Note>) {
         let clock = ManualClock::new();
         let (sender, receiver) = mpsc::channel();
         (DelayQueue::new(Clock::Manual(Arc::clone(&clock))).unwrap(), clock, sender, receiver)

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::header::{Filter, Format, HEADER, Header};
-use super::{CODEC, bitshuffle, blosclz, shuffle};
+use super::{CODEC, bitshuffle, blosclz, lz4, shuffle};
 use crate::codec::coverage::push_range;
 use crate::codec::scratch::{Engines, at_least};
 use crate::codec::{CodecError, Coverage, Wanted};
@@ -167,7 +167,7 @@ fn next_stream<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
 fn decompress(format: Format, stream: &[u8], out: &mut [u8], engines: &mut Engines) -> Result<usize, String> {
     match format {
         Format::Zstd => engines.zstd.decode(stream, out).map_err(|error| error.to_string()),
-        Format::Lz4 => lz4_flex::block::decompress_into(stream, out).map_err(|error| format!("lz4: {error}")),
+        Format::Lz4 => lz4::decode(stream, out),
         Format::Snappy => engines.blosc.snappy.0.decompress(stream, out).map_err(|error| format!("snappy: {error}")),
         Format::Zlib => engines.inflater.decode_zlib(stream, out),
         Format::Blosclz => blosclz::decode(stream, out),

@@ -4,6 +4,8 @@
 //! in further bytes, 255 at a time), distance in its lower five bits and the next byte; distance bits all ones mean that a
 //! 16-bit distance follows, counted from [`MAX_DISTANCE`]. The upper bits of the very first control byte are a version.
 
+use super::matches::{copy_literals, copy_match};
+
 const MAX_DISTANCE: usize = 8191;
 
 /// Decodes `input` into `out`; answers how many bytes it made.
@@ -17,10 +19,10 @@ pub(super) fn decode(input: &[u8], out: &mut [u8]) -> Result<usize, String> {
             copy_match(out, made, distance, length)?;
             made += length;
         } else {
-            let literals = reader.take(control as usize + 1)?;
-            let room = out.get_mut(made..made + literals.len()).ok_or_else(|| full(made))?;
-            room.copy_from_slice(literals);
-            made += literals.len();
+            let literals = control as usize + 1;
+            copy_literals(input, reader.at, out, made, literals)?;
+            reader.at += literals;
+            made += literals;
         }
         if reader.at == input.len() {
             return Ok(made);
@@ -66,29 +68,4 @@ impl<'a> Reader<'a> {
         }
         Ok((length, high + low + 1))
     }
-}
-
-fn full(made: usize) -> String {
-    format!("blosclz stream makes more than fits, after {made} bytes")
-}
-
-/// Copies `length` bytes from `distance` before `at` to `at`; what was just written may be read again.
-fn copy_match(out: &mut [u8], at: usize, distance: usize, length: usize) -> Result<(), String> {
-    let end = at.checked_add(length).filter(|&end| end <= out.len()).ok_or_else(|| full(at))?;
-    let from = at.checked_sub(distance).ok_or_else(|| format!("blosclz match {distance} bytes before byte {at}"))?;
-    if distance == 1 {
-        let byte = out[from];
-        out[at..end].fill(byte);
-    } else if distance >= length {
-        out.copy_within(from..from + length, at);
-    } else {
-        // What lies between `from` and the write position repeats with period `distance`, and doubles with every copy.
-        let mut written = at;
-        while written < end {
-            let piece = (written - from).min(end - written);
-            out.copy_within(from..from + piece, written);
-            written += piece;
-        }
-    }
-    Ok(())
 }

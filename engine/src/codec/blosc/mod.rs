@@ -9,9 +9,11 @@ mod bitshuffle;
 mod blocks;
 mod blosclz;
 mod header;
+mod lz4;
+mod matches;
 mod shuffle;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use blocks::{BlockBuffers, decode};
 pub(super) use header::decoded_len;
