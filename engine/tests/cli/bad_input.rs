@@ -96,7 +96,7 @@ fn a_forbidden_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a");
     let path = shard(folder.path(), "a");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&path).is_ok() {
         eprintln!("this user may read everything: nothing to test");
         return;
