@@ -1,7 +1,6 @@
-//! The scenario bench: scenario files, the data sets and crop positions they describe, the readers that are compared.
+//! The scenario bench: the readers that are compared, on the scenario files, data sets and crop positions that `longshore bench` has.
 #![warn(missing_docs)]
 
-pub mod dataset;
 pub mod peer;
-pub mod positions;
-pub mod scenario;
+
+pub use longshore::synthetic::{dataset, positions, scenario};

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longshore::sampler::{RandomCrops, Volume};
+use longshore::store::{LatencyModel, LatencyScope};
 use longshore::synthetic::ensure_dataset;
 use longshore::synthetic::scenario::{Arrays, Codec, OutputType, Pattern, Sampling, Scenario, StoredType};
 use longshore::{Batch, Builder, Dtype, Loader};
@@ -27,6 +28,8 @@ const BATCHES: u64 = 64;
 /// Batches whose every byte is compared with what `zarrs` reads: as many as keep the demo short.
 const CHECKED_BATCHES: u64 = 16;
 const SEED: u64 = 1;
+/// A round trip to storage far away.
+const SLOW: Duration = Duration::from_millis(50);
 
 pub fn run(arguments: &Demo, interrupt: &Interrupt) -> Result<(), Failure> {
     let dir = arguments.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("longshore-demo"));
@@ -37,15 +40,19 @@ pub fn run(arguments: &Demo, interrupt: &Interrupt) -> Result<(), Failure> {
     bar.finish_and_clear();
     let written_s = begun.elapsed().as_secs_f64();
     let sampler = sampler(&paths, arguments.size)?;
-    let timed = stream(&sampler, BATCHES, interrupt, |_, _| Ok(()))?;
+    let timed = stream(&sampler, BATCHES, None, interrupt, |_, _| Ok(()))?;
+    let slow = stream(&sampler, BATCHES, Some(LatencyModel::Constant(SLOW)), interrupt, |_, _| Ok(()))?;
+    if slow.checksum != timed.checksum {
+        return Err(Failure::Failed("the same crops have other bytes when metadata is slow".into()));
+    }
     let readers =
         paths.iter().zip(&scenario.arrays.dtypes).map(|(path, stored)| Reader::open(path, *stored)).collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
-    let checked = stream(&sampler, CHECKED_BATCHES, interrupt, |_, batch| check(batch, &readers))?;
+    let checked = stream(&sampler, CHECKED_BATCHES, None, interrupt, |_, batch| check(batch, &readers))?;
     let checked_s = begun.elapsed().as_secs_f64();
     if arguments.json {
         let json = json!({
-            "write_s": written_s, "stream": report::to_json(&timed), "checked_samples": checked.samples, "checked_bytes": checked.out_bytes,
+            "write_s": written_s, "stream": report::to_json(&timed), "slow_metadata": report::to_json(&slow), "checked_samples": checked.samples, "checked_bytes": checked.out_bytes,
             "check_s": checked_s, "identical": true,
         });
         return report::print(&json.to_string());
@@ -53,10 +60,12 @@ pub fn run(arguments: &Demo, interrupt: &Interrupt) -> Result<(), Failure> {
     let size = arguments.size;
     let mut rows = vec![
         ("data", format!("{ARRAYS} sharded arrays of {size}^3 (uint8, uint16, int16, float32; zstd, blosc) in {}", dir.display())),
-        ("written", format!("with zarrs in {}", report::seconds(written_s))),
+        ("written", format!("with zarrs, {} to write or find", report::seconds(written_s))),
         ("crops", format!("{CROP}^3, anywhere in any array, cast to float32, in batches of {BATCH}")),
     ];
     rows.extend(report::rows(&timed));
+    let first = report::seconds(slow.first_batch_s.unwrap_or(f64::NAN));
+    rows.push(("far away", format!("{} with {SLOW:?} on each metadata request ({first} to the first batch)", report::throughput(&slow))));
     let checked = format!("{} samples, {}: identical to what zarrs reads", checked.samples, report::bytes(checked.out_bytes as f64));
     rows.push(("checked", To::Stdout.good(&checked)));
     report::print(&report::table(&rows))
@@ -101,12 +110,16 @@ fn sampler(paths: &[PathBuf], size: u64) -> Result<RandomCrops, Failure> {
 fn stream(
     sampler: &RandomCrops,
     batches: u64,
+    metadata_latency: Option<LatencyModel>,
     interrupt: &Interrupt,
     sink: impl FnMut(u64, &Batch) -> Result<(), Failure>,
 ) -> Result<Outcome, Failure> {
     let sampler = sampler.clone();
     let samples = (0..batches * BATCH as u64).map(move |n| sampler.get(n));
-    let builder: Builder = Loader::builder().crop([CROP; 3], Dtype::F32).batch(BATCH).lookahead(256).memory_budget(512 << 20);
+    let mut builder: Builder = Loader::builder().crop([CROP; 3], Dtype::F32).batch(BATCH).lookahead(256).memory_budget(512 << 20);
+    if let Some(model) = metadata_latency {
+        builder = builder.latency(model, LatencyScope::Metadata);
+    }
     let job = Job { builder, samples: Box::new(samples), total: Some(batches), warmup: 0, checksum: true, interrupt };
     let outcome = drive(job, sink)?;
     outcome.verdict()?;

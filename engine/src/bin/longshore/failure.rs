@@ -9,6 +9,9 @@ use longshore::{Cause, Error, SampleError, Stage};
 
 use crate::style::To;
 
+/// Help where no `zarr.json` is.
+pub const NO_ARRAY: &str = "is this the array's own folder? Arrays of Zarr v2 (.zarray) are not read";
+
 /// Why a command ends with an exit code other than 0.
 #[derive(Debug)]
 pub enum Failure {
@@ -104,7 +107,7 @@ fn help(stage: Stage, cause: &Cause) -> Option<&'static str> {
 
 fn store_help(stage: Stage, error: &StoreError) -> Option<&'static str> {
     Some(match error {
-        StoreError::NotFound if stage == Stage::ArrayMetadata => "there is no zarr.json: is this the array's own folder?",
+        StoreError::NotFound if stage == Stage::ArrayMetadata => NO_ARRAY,
         StoreError::Permanent(_) => "check the path and its permissions",
         StoreError::Transient(_) => "the storage kept failing until the retry deadline: try again later",
         _ => return None,

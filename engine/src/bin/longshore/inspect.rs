@@ -1,13 +1,13 @@
 //! `longshore inspect`: what an array is, how it is read, whether its layout suits crops.
 
-use longshore::inspect::{Inspection, inspect};
 use longshore::Cause;
+use longshore::inspect::{Inspection, inspect};
 use longshore::store::StoreError;
 use longshore::zarr::{ArrayMeta, ArrayToBytes, ChunkKeys, Layout, ZarrError, describe_shape};
 use serde_json::{Value, json};
 
 use crate::args::Inspect;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::report::{self, bytes};
 use crate::style::To;
 
@@ -27,7 +27,7 @@ pub fn run(arguments: &Inspect) -> Result<(), Failure> {
 /// The failure for an array whose metadata could not be had.
 pub fn refused(uri: &str, cause: &Cause) -> Failure {
     let help = match cause {
-        Cause::Store(StoreError::NotFound) => Some("there is no zarr.json in it: is this the array's own folder?"),
+        Cause::Store(StoreError::NotFound) => Some(failure::NO_ARRAY),
         Cause::Zarr(ZarrError::NotAnArray(_)) => Some("name an array of Zarr format 3; a group's arrays are in its folders"),
         Cause::Zarr(ZarrError::Unsupported(_)) => Some("rewrite the array without it"),
         _ => None,
