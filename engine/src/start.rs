@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use crossbeam_queue::SegQueue;
 use longshore_core::cache::cache;
 use longshore_core::epoch::Epoch;
 use longshore_core::gate::gate_table;
@@ -141,11 +140,10 @@ pub(crate) fn build(
     };
     let queue = Arc::new(TaskQueue::new());
     let done = Arc::new(Mailbox::new(shared.engine_bell.clone()));
-    let staging = Arc::new(SegQueue::new());
     let threads = builder.threads.unwrap_or_else(usable_cores);
     let storage = storage(builder, shared)?;
     let workers = Workers::start(queue.clone(), threads, |_| {
-        let mut worker = HostWorker::new(shared.clone(), queue.clone(), done.clone(), staging.clone());
+        let mut worker = HostWorker::new(shared.clone(), queue.clone(), done.clone());
         move |task| worker.run(task)
     });
     let workers = workers.map_err(|error| Error::Internal(format!("a worker thread could not be started: {error}")))?;

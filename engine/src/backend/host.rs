@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_queue::SegQueue;
 use longshore_core::inbox::Mailbox;
 
 use crate::array::Array;
@@ -22,8 +21,8 @@ pub(crate) struct HostWorker {
     shared: Arc<Shared>,
     queue: Arc<TaskQueue<Task>>,
     done: Arc<Mailbox<Done>>,
-    /// Staging buffers between reads; shared, because the worker that issues a read may not be the one that gets its bytes.
-    staging: Arc<SegQueue<Staged>>,
+    /// Stored bytes of the read at hand. Reads that wait have memory of their own.
+    staging: Staged,
     scratch: Scratch,
     decoded: Option<AlignedBytes>,
     _close_on_panic: CloseOnPanic,
@@ -37,14 +36,9 @@ struct Output {
 }
 
 impl HostWorker {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        queue: Arc<TaskQueue<Task>>,
-        done: Arc<Mailbox<Done>>,
-        staging: Arc<SegQueue<Staged>>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, queue: Arc<TaskQueue<Task>>, done: Arc<Mailbox<Done>>) -> Self {
         let guard = CloseOnPanic(shared.clone());
-        Self { shared, queue, done, staging, scratch: Scratch::default(), decoded: None, _close_on_panic: guard }
+        Self { shared, queue, done, staging: Staged::default(), scratch: Scratch::default(), decoded: None, _close_on_panic: guard }
     }
 
     pub(crate) fn run(&mut self, task: Task) {
@@ -53,7 +47,7 @@ impl HostWorker {
         }
         match task {
             Task::Load(task) => self.load(task),
-            Task::Arrived(task, staged, answer) => self.arrived(task, staged, answer),
+            Task::Arrived(task, staged, answer) => drop(self.arrived(task, staged, answer)),
             Task::Scatter(task) => self.scatter(task),
             Task::Fill(task) => self.fill(task),
         }
@@ -67,7 +61,7 @@ impl HostWorker {
         {
             return self.load_identity(task);
         }
-        let Some(mut staged) = self.stage(span.end - span.start) else {
+        let Some(mut staged) = self.own_staging(span.end - span.start) else {
             return self.fail_task(task, Stage::Read, |budget| no_memory("a read", span.end - span.start, budget));
         };
         let begun = Instant::now();
@@ -75,42 +69,43 @@ impl HostWorker {
             Now::Done(answer) => {
                 self.shared.counters.read_ns.add_time(begun.elapsed());
                 self.shared.counters.read_ops_inline.add(1);
-                self.arrived(task, staged, answer);
+                self.staging = self.arrived(task, staged, answer);
             }
-            Now::WouldBlock => self.read_later(task, span.start, staged),
-        }
-    }
-
-    fn stage_and_read_later(&self, task: LoadTask, span: Range<u64>) {
-        match self.stage(span.end - span.start) {
-            Some(staged) => self.read_later(task, span.start, staged),
-            None => self.fail_task(task, Stage::Read, |budget| no_memory("a read", span.end - span.start, budget)),
+            Now::WouldBlock => {
+                self.staging = staged;
+                self.read_later(task, span);
+            }
         }
     }
 
     /// Asks the store for the bytes; the task comes back to the pool with them.
-    fn read_later(&self, task: LoadTask, offset: u64, mut staged: Staged) {
-        let (store, key) = (task.jobs[0].array.store.clone(), task.key.clone());
-        let into = std::mem::take(&mut staged.bytes);
-        let queue = self.queue.clone();
-        let done = move |bytes, answer| queue.push_urgent(Task::Arrived(task, Staged { bytes, ..staged }, answer));
-        store.read(key, offset, into, Box::new(done));
+    fn read_later(&self, task: LoadTask, span: Range<u64>) {
+        let len = span.end - span.start;
+        let Some(lease) = self.shared.budget.reserve(Purpose::Staging, len) else {
+            return self.fail_task(task, Stage::Read, |budget| no_memory("a read", len, budget));
+        };
+        let (store, key, queue) = (task.jobs[0].array.store.clone(), task.key.clone(), self.queue.clone());
+        let done = move |bytes, answer| queue.push_urgent(Task::Arrived(task, Staged { bytes, lease: Some(lease) }, answer));
+        store.read(key, span.start, vec![0; len as usize], Box::new(done));
     }
 
     /// A whole object: its length is learned with its bytes.
     fn load_whole(&mut self, task: LoadTask) {
         let job = &task.jobs[0];
         let limit = job.array.decoder.max_encoded_len() as u64;
-        let mut staged = self.staging.pop().unwrap_or_default();
+        // Reserved for the largest honest object: what is read is never longer.
+        let Some(mut staged) = self.own_staging(limit) else {
+            return self.fail_task(task, Stage::Read, |budget| no_memory("a read", limit, budget));
+        };
         let begun = Instant::now();
         match job.array.store.try_read_whole_now(&task.key, limit, &mut staged.bytes) {
             Now::Done(answer) => {
                 self.shared.counters.read_ns.add_time(begun.elapsed());
                 self.shared.counters.read_ops_inline.add(1);
-                self.arrived(task, staged, answer);
+                self.staging = self.arrived(task, staged, answer);
             }
             Now::WouldBlock => {
-                self.staging.push(staged);
+                self.staging = staged;
                 let (store, key, queue) = (job.array.store.clone(), task.key.clone(), self.queue.clone());
                 let done = move |answer: Result<crate::store::Fetched, StoreError>| {
                     let (bytes, answer) = match answer {
@@ -154,7 +149,7 @@ impl HostWorker {
             Now::WouldBlock => {
                 job.keep = self.settle(output);
                 let span = task.span.clone().expect("chunks of shards have a span");
-                self.stage_and_read_later(task, span);
+                self.read_later(task, span);
             }
         }
     }
@@ -174,15 +169,18 @@ impl HostWorker {
         self.fail_job(done, &job, Stage::Read, cause, keep);
     }
 
-    /// Bytes are here: decode and scatter every chunk in them.
-    fn arrived(&mut self, task: LoadTask, staged: Staged, answer: Result<usize, StoreError>) {
+    /// Bytes are here: decode and scatter every chunk in them. Hands the staging memory back.
+    fn arrived(&mut self, task: LoadTask, staged: Staged, answer: Result<usize, StoreError>) -> Staged {
         self.shared.counters.read_ops.add(1);
         let read = match answer {
             Ok(read) => read,
-            Err(StoreError::NotFound) if task.span.is_none() => return self.missing(task, staged),
+            Err(StoreError::NotFound) if task.span.is_none() => {
+                self.missing(task);
+                return staged;
+            }
             Err(error) => {
-                self.staging.push(staged);
-                return self.fail_task(task, Stage::Read, |_| error.clone().into());
+                self.fail_task(task, Stage::Read, |_| error.clone().into());
+                return staged;
             }
         };
         self.shared.counters.read_bytes.add(read as u64);
@@ -201,8 +199,8 @@ impl HostWorker {
                 }
             }
         }
-        self.staging.push(staged);
         self.finish(done);
+        staged
     }
 
     fn decode(&mut self, done: &mut Done, mut job: LoadJob, encoded: &[u8]) {
@@ -237,8 +235,7 @@ impl HostWorker {
         done.chunks.push((job.chunk, outcome));
     }
 
-    fn missing(&mut self, task: LoadTask, staged: Staged) {
-        self.staging.push(staged);
+    fn missing(&mut self, task: LoadTask) {
         let mut done = Done::new(task.wave);
         for job in task.jobs {
             for target in &job.targets {
@@ -333,14 +330,14 @@ impl HostWorker {
         let _ = self.done.push(done);
     }
 
-    /// A staging buffer of exactly `len` bytes; `None` where the budget has no room.
-    fn stage(&self, len: u64) -> Option<Staged> {
+    /// This worker's staging buffer, of exactly `len` bytes; `None` where the budget has no room.
+    fn own_staging(&mut self, len: u64) -> Option<Staged> {
         let len = usize::try_from(len).ok()?;
-        let mut staged = self.staging.pop().unwrap_or_default();
+        let mut staged = std::mem::take(&mut self.staging);
         if staged.bytes.capacity() < len {
             staged = Staged::default();
-            // A little more than asked for, so that a few buffers soon fit every read.
-            let capacity = len.checked_next_power_of_two().filter(|&c| c - len < len / 2).unwrap_or(len);
+            // A little more than asked for, so that a buffer soon fits every read.
+            let capacity = len.checked_next_power_of_two().filter(|&capacity| capacity - len < len / 2).unwrap_or(len);
             staged.lease = Some(self.shared.budget.reserve(Purpose::Staging, capacity as u64)?);
             staged.bytes = Vec::with_capacity(capacity);
         }
