@@ -272,6 +272,59 @@ fn cache_watermark_moves_behind_a_pin() {
     });
 }
 
+/// C12, C22: a refused request that waits for the watermark is woken by its advance, and then succeeds.
+#[test]
+fn cache_watermark_wakes_who_was_refused() {
+    explore(&["at once", "after a wait"], || {
+        let mut rig = Rig::new(1);
+        rig.settled(1, 0);
+        let line = StartLine::new();
+        let planner = line.spawn({
+            let (watermark, bell) = (rig.watermark.clone(), rig.bell.clone());
+            move || {
+                if watermark.advance_to(B(1)) {
+                    bell.ring();
+                }
+            }
+        });
+        line.cross();
+        let mut waits = 0;
+        let (_, completion) = loop {
+            let ticket = rig.bell.listen();
+            match fetch(&mut rig.owner, 2, 1) {
+                Some(fetch) => break fetch,
+                None => rig.bell.wait(ticket),
+            }
+            waits += 1;
+        };
+        drop(completion);
+        planner.join().unwrap();
+        if waits == 0 { "at once" } else { "after a wait" }
+    });
+}
+
+/// C01, C07: an entry forgotten while its completion comes: its waiter is told, then it is gone, and its slot serves
+/// the next.
+#[test]
+fn cache_forgotten_while_completing() {
+    explore(&["told at once", "told later"], || {
+        let mut rig = Rig::new(1);
+        let (handle, completion) = rig.fetch(1, 5);
+        let line = StartLine::new();
+        let fetcher = line.spawn(move || completion.complete(Payload::new(1)));
+        line.cross();
+        rig.owner.forget(handle);
+        let mut told = 0;
+        rig.owner.drain_completed(|_, _| told += 1);
+        let at_once = told == 1;
+        fetcher.join().unwrap();
+        rig.owner.drain_completed(|_, _| told += 1);
+        assert_eq!((told, see(&rig.reader, &rig.epoch, handle)), (1, Seen::Stale));
+        assert!(fetch(&mut rig.owner, 1, 5).is_some(), "fetched again");
+        if at_once { "told at once" } else { "told later" }
+    });
+}
+
 /// C07: the owner goes while a completion comes: the value is destroyed, once, while readers are still there.
 #[test]
 fn cache_owner_goes_while_a_completion_comes() {

@@ -1,5 +1,6 @@
 //! A gate opens once, when every token is gone, with everything its tokens stood for visible.
 
+use longshore_core::bell::Bell;
 use longshore_core::gate::{GateState, gate_table};
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
@@ -103,5 +104,44 @@ fn gate_early_release_is_deferred() {
         assert_eq!((asker.poll(gate), asker.poll(next)), (GateState::Stale, GateState::Pending));
         assert_eq!(owner.open(), None, "recycled once");
         if early.is_some() { "free at once" } else { "had to wait" }
+    });
+}
+
+/// C22: whoever drops the last token rings, and the engine that sleeps on the batch wakes.
+#[test]
+fn gate_last_token_wakes_the_engine() {
+    explore(&["ready"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let bell = Arc::new(Bell::new());
+        let line = StartLine::new();
+        let fetcher = line.spawn({
+            let (arriver, bell) = (asker.arriver(), bell.clone());
+            move || {
+                if arriver.arrive(gate) {
+                    bell.ring();
+                }
+            }
+        });
+        let prefetcher = line.spawn({
+            let bell = bell.clone();
+            move || {
+                if owner.arrive(gate) {
+                    bell.ring();
+                }
+            }
+        });
+        line.cross();
+        loop {
+            let ticket = bell.listen();
+            if asker.poll(gate) == GateState::Ready {
+                break;
+            }
+            bell.wait(ticket);
+        }
+        fetcher.join().unwrap();
+        prefetcher.join().unwrap();
+        "ready"
     });
 }

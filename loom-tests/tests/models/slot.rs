@@ -87,6 +87,32 @@ fn slot_pin_meets_publication() {
     });
 }
 
+/// A pin that is covered already writes nothing, and sees the value all the same.
+#[test]
+fn slot_covered_pin_sees_the_value() {
+    explore(&["pinned loading", "pinned ready"], || {
+        let (slot, value) = (Arc::new(Slot::new()), Arc::new(Payload::new(0)));
+        let generation = slot.claim(B(9));
+        let line = StartLine::new();
+        let pinner = line.spawn({
+            let (slot, value) = (slot.clone(), value.clone());
+            move || match slot.pin(generation, B(5)).unwrap() {
+                Phase::Ready => {
+                    assert_eq!(value.get(), 3);
+                    "pinned ready"
+                }
+                _ => "pinned loading",
+            }
+        });
+        line.cross();
+        value.set(3);
+        slot.publish(Phase::Ready);
+        let pinned = pinner.join().unwrap();
+        assert_eq!(slot.load().last(), B(9));
+        pinned
+    });
+}
+
 /// Two pins: the greater stays.
 #[test]
 fn slot_pins_add_up() {
