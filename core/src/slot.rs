@@ -170,10 +170,21 @@ impl Slot {
         word.generation()
     }
 
-    /// Raises `last` to `batch`, whoever calls. Answers the phase that was pinned, or `None` if the incarnation is over.
+    /// Raises `last` to `batch`, whoever calls. Answers the word that was pinned, as it was before, or `None` if the
+    /// incarnation is over.
     #[must_use]
-    pub fn pin(&self, generation: u32, batch: BatchId) -> Option<Phase> {
-        let mut word = self.load();
+    pub fn pin(&self, generation: u32, batch: BatchId) -> Option<SlotWord> {
+        self.pin_from(self.load(), generation, batch)
+    }
+
+    /// The same for the owner, who knows that the incarnation cannot end meanwhile.
+    #[must_use]
+    pub fn pin_current(&self, batch: BatchId) -> Option<SlotWord> {
+        let word = self.load();
+        self.pin_from(word, word.generation(), batch)
+    }
+
+    fn pin_from(&self, mut word: SlotWord, generation: u32, batch: BatchId) -> Option<SlotWord> {
         // Bounded: a further turn means that the phase rose, which it does at most twice before it is Retired.
         loop {
             let phase = word.phase();
@@ -181,18 +192,18 @@ impl Slot {
                 return None;
             }
             if word.last() >= batch {
-                return Some(phase);
+                return Some(word);
             }
             let pinned = SlotWord::new(generation, phase, batch).0;
             if mutant("slot-pin-store") {
                 // Release, as below; the mutant overwrites what happened since the load.
                 self.0.store(pinned, Ordering::Release);
-                return Some(phase);
+                return Some(word);
             }
             // Acquire: pairs with the publication. Release: the eviction that follows has seen the pin.
             let before = SlotWord(self.0.fetch_max(pinned, weaken("slot-pin-relaxed", Ordering::AcqRel)));
             if mutant("slot-pin-unchecked") || (before.generation() == generation && before.phase() == phase) {
-                return Some(phase);
+                return Some(before);
             }
             word = before;
         }
@@ -297,7 +308,7 @@ mod tests {
         for generation in 0..3 {
             assert_eq!(slot.claim(B(7)), generation);
             words.push(slot.load());
-            assert_eq!(slot.pin(generation, B(9)), Some(Phase::Loading));
+            assert_eq!(slot.pin(generation, B(9)), words.last().copied());
             words.push(slot.load());
             slot.publish(if generation == 1 { Phase::Failed } else { Phase::Ready });
             words.push(slot.load());

@@ -38,19 +38,19 @@ enum Stage {
 }
 
 /// What the owner keeps per slot.
-struct Record<K> {
-    key: Option<K>,
+struct Record {
     hash: u64,
     generation: u32,
-    waiters: WaiterList,
     stage: Stage,
+    waiters: WaiterList,
 }
 
-/// An index entry: small, so that the whole index stays in cache when the keys do not.
-struct Bucket {
-    /// Bits of the hash that the table does not use for its own tags.
-    tag: u32,
+/// An index entry. The key lies here, so that a hit touches the index and the slot and nothing else.
+struct Bucket<K> {
     slot: u32,
+    /// Bits of the hash that the table does not use for its own tags: a guess at the entry without looking at the key.
+    tag: u32,
+    key: K,
 }
 
 fn tag(hash: u64) -> u32 {
@@ -62,8 +62,8 @@ pub struct CacheOwner<K, V, E> {
     table: Arc<Table<V, E>>,
     thread: OwnerThread,
     watermark: Arc<Watermark>,
-    index: HashTable<Bucket>,
-    records: Box<[Record<K>]>,
+    index: HashTable<Bucket<K>>,
+    records: Box<[Record]>,
     free: Vec<u32>,
     wheel: Wheel,
     waiters: Waiters,
@@ -78,12 +78,13 @@ pub struct CacheOwner<K, V, E> {
 impl<K, V, E> CacheOwner<K, V, E> {
     pub(super) fn new(config: CacheConfig, table: Arc<Table<V, E>>, epoch: &Epoch, watermark: Arc<Watermark>) -> Self {
         let capacity = config.capacity;
-        let record = |_| Record { key: None, hash: 0, generation: 0, waiters: WaiterList::EMPTY, stage: Stage::Free };
+        let record = |_| Record { hash: 0, generation: 0, stage: Stage::Free, waiters: WaiterList::EMPTY };
         Self {
             table,
             thread: OwnerThread::new(epoch),
-            // Twice the room needed: with it the index cleans out its tombstones in place and never grows.
-            index: HashTable::with_capacity(capacity * 2),
+            // Some slack, so that removals leave few tombstones. Should these pile up nevertheless, the index doubles once
+            // and from then on cleans them out in place.
+            index: HashTable::with_capacity(capacity + capacity / 4),
             records: (0..capacity).map(record).collect(),
             free: (0..capacity as u32).rev().collect(),
             wheel: Wheel::new(capacity, config.wheel, watermark.get().get()),
@@ -128,24 +129,15 @@ impl<K, V, E> CacheOwner<K, V, E> {
     {
         answers.reserve(keys.len());
         for keys in keys.chunks(BULK) {
-            let mut guesses = [u32::MAX; BULK];
-            for ((hash, _), guess) in keys.iter().zip(&mut guesses) {
+            // First fetch what each look-up will need: these loads do not wait for one another.
+            for (hash, _) in keys {
                 let tag = tag(*hash);
                 if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
-                    *guess = bucket.slot;
-                    prefetch(&self.records[bucket.slot as usize]);
                     self.table.prefetch(bucket.slot);
+                    prefetch_whole(&bucket.key);
                 }
             }
-            for ((hash, key), guess) in keys.iter().zip(guesses) {
-                answers.push(match self.records.get(guess as usize) {
-                    // The guess is checked in full: an answer before it may have evicted the entry.
-                    Some(record) if self.indexed(guess) && record.hash == *hash && record.key.as_ref() == Some(key) => {
-                        self.hit(guess, batch, waiter)
-                    }
-                    _ => self.request(*hash, key, batch, waiter),
-                });
-            }
+            answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));
         }
     }
 
@@ -217,32 +209,35 @@ impl<K, V, E> CacheOwner<K, V, E> {
     }
 
     fn find(&self, hash: u64, same: impl Fn(&K) -> bool) -> Option<u32> {
-        let tag = tag(hash);
-        let found = |bucket: &Bucket| {
-            let record = &self.records[bucket.slot as usize];
-            bucket.tag == tag && record.hash == hash && record.key.as_ref().is_some_and(&same)
-        };
-        self.index.find(hash, found).map(|bucket| bucket.slot)
+        self.index.find(hash, |bucket| same(&bucket.key)).map(|bucket| bucket.slot)
     }
 
     fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
-        let record = &mut self.records[slot as usize];
-        let handle = Handle { slot, generation: record.generation };
-        let phase = self.table.slot(slot).pin(record.generation, batch);
         self.stats.hits += 1;
-        if record.stage == Stage::Settled && self.wheel.is_dead(slot) {
-            self.wheel.unlink(slot);
-            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+        let Some(before) = self.table.slot(slot).pin_current(batch) else {
+            unreachable!("slot {slot} is indexed, and the owner alone retires");
+        };
+        let handle = Handle { slot, generation: before.generation() };
+        // Most hits need not look into the wheel: what was pinned to a batch that is not swept yet is alive.
+        if before.last().get() < self.wheel.swept() {
+            self.revive(slot);
         }
-        match phase {
-            Some(Phase::Ready) => Request::Ready(handle),
-            Some(Phase::Failed) => Request::Failed(handle),
+        match before.phase() {
+            Phase::Ready => Request::Ready(handle),
+            Phase::Failed => Request::Failed(handle),
             // It may complete at this moment; its waiters are told when the owner drains it, which is later.
             _ => {
-                debug_assert_eq!(phase, Some(Phase::Loading), "the owner alone retires");
-                self.waiters.push(&mut record.waiters, waiter);
+                self.waiters.push(&mut self.records[slot as usize].waiters, waiter);
                 Request::Pending(handle)
             }
+        }
+    }
+
+    /// Puts an entry that was pinned anew back among the living.
+    fn revive(&mut self, slot: u32) {
+        if self.records[slot as usize].stage == Stage::Settled && self.wheel.is_dead(slot) {
+            self.wheel.unlink(slot);
+            self.wheel.place(slot, self.table.slot(slot).load().last().get());
         }
     }
 
@@ -260,9 +255,9 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let generation = self.table.slot(slot).claim(batch);
         let mut waiters = WaiterList::EMPTY;
         self.waiters.push(&mut waiters, waiter);
-        self.records[slot as usize] = Record { key: Some(key), hash, generation, waiters, stage: Stage::Loading };
+        self.records[slot as usize] = Record { hash, generation, stage: Stage::Loading, waiters };
         let records = &self.records;
-        self.index.insert_unique(hash, Bucket { tag: tag(hash), slot }, |b| records[b.slot as usize].hash);
+        self.index.insert_unique(hash, Bucket { slot, tag: tag(hash), key }, |b| records[b.slot as usize].hash);
         let handle = Handle { slot, generation };
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))
     }
@@ -324,18 +319,12 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let table = &self.table;
         self.thread.pinned(|guard| table.unlink(slot, guard));
         self.unflushed = true;
-        let record = &mut self.records[slot as usize];
-        record.stage = Stage::Free;
-        record.key = None;
+        self.records[slot as usize].stage = Stage::Free;
         if table.slot(slot).recycle(self.last_generation) {
             self.free.push(slot);
         } else {
             self.stats.worn += 1;
         }
-    }
-
-    fn indexed(&self, slot: u32) -> bool {
-        matches!(self.records[slot as usize].stage, Stage::Loading | Stage::Settled)
     }
 
     fn unindex(&mut self, slot: u32) {
@@ -373,15 +362,25 @@ impl<K, V, E> Drop for CacheOwner<K, V, E> {
     }
 }
 
-/// Brings the line of `what` near.
+/// Brings the first line of `what` near.
 #[inline(always)]
-pub(super) fn prefetch<T>(what: &T) {
+pub(super) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching is a hint that reads nothing; every x86-64 has it.
+    // SAFETY: prefetching is a hint that reads nothing and takes any address; every x86-64 has it.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast());
+        _mm_prefetch::<_MM_HINT_T0>(what.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = what;
+}
+
+/// The same for each of its lines, up to four.
+#[inline(always)]
+fn prefetch_whole<T>(what: &T) {
+    let first = std::ptr::from_ref(what).cast::<u8>();
+    for offset in (0..size_of::<T>().min(256)).step_by(64) {
+        prefetch(first.wrapping_add(offset));
+    }
+    prefetch(first.wrapping_add(size_of::<T>().clamp(1, 256) - 1));
 }

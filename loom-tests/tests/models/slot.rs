@@ -70,7 +70,7 @@ fn slot_pin_meets_publication() {
         let pinner = line.spawn({
             let (slot, value) = (slot.clone(), value.clone());
             move || {
-                let phase = slot.pin(generation, B(5)).unwrap();
+                let phase = slot.pin(generation, B(5)).unwrap().phase();
                 if phase == Phase::Ready {
                     assert_eq!(value.get(), 3);
                 }
@@ -96,7 +96,7 @@ fn slot_covered_pin_sees_the_value() {
         let line = StartLine::new();
         let pinner = line.spawn({
             let (slot, value) = (slot.clone(), value.clone());
-            move || match slot.pin(generation, B(5)).unwrap() {
+            move || match slot.pin(generation, B(5)).unwrap().phase() {
                 Phase::Ready => {
                     assert_eq!(value.get(), 3);
                     "pinned ready"
