@@ -174,17 +174,7 @@ impl Slot {
     /// incarnation is over.
     #[must_use]
     pub fn pin(&self, generation: u32, batch: BatchId) -> Option<SlotWord> {
-        self.pin_from(self.load(), generation, batch)
-    }
-
-    /// The same for the owner, who knows that the incarnation cannot end meanwhile.
-    #[must_use]
-    pub fn pin_current(&self, batch: BatchId) -> Option<SlotWord> {
-        let word = self.load();
-        self.pin_from(word, word.generation(), batch)
-    }
-
-    fn pin_from(&self, mut word: SlotWord, generation: u32, batch: BatchId) -> Option<SlotWord> {
+        let mut word = self.load();
         // Bounded: a further turn means that the phase rose, which it does at most twice before it is Retired.
         loop {
             let phase = word.phase();

@@ -21,7 +21,7 @@
 //! gives room at once: a slot is reused without waiting for readers, because the value hangs off a pointer, says which
 //! incarnation it belongs to, and is destroyed by the epoch. So no reader, however slow, can make a request fail (C11).
 //!
-//! Memory per slot: 24 bytes shared; on the owner's side 40 bytes, and 1.1 to 2.3 times the key and 9 bytes for the index;
+//! Memory per slot: 24 bytes shared; on the owner's side 40 bytes, and 1.1 to 2.3 times the key and 25 bytes for the index;
 //! plus the values, each in a box of its own.
 
 mod completion;

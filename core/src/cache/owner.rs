@@ -21,7 +21,7 @@ use super::wheel::Wheel;
 use super::{CacheConfig, CacheReader, CacheStats, Request, WaiterId};
 use crate::epoch::{Epoch, OwnerThread};
 use crate::ordinal::BatchId;
-use crate::slot::{Handle, Phase};
+use crate::slot::{Handle, Phase, SlotWord};
 use crate::sync::{Arc, mutant};
 use crate::watermark::Watermark;
 use hashbrown::HashTable;
@@ -45,16 +45,32 @@ struct Record {
     waiters: WaiterList,
 }
 
-/// An index entry. The key lies here, so that a hit touches the index and the slot and nothing else.
+/// An index entry. It is there as long as the entry's incarnation is indexed, and it remembers enough of the slot's word
+/// that a further hit of the same batch needs nothing else.
 struct Bucket<K> {
-    slot: u32,
+    handle: Handle,
     /// Bits of the hash that the table does not use for its own tags: a guess at the entry without looking at the key.
     tag: u32,
+    /// The slot's phase when it was last looked at; it never changes again once it is Ready or Failed.
+    phase: Phase,
+    /// A batch that the entry is pinned to: the slot's `last` is this or newer.
+    last: BatchId,
     key: K,
 }
 
 fn tag(hash: u64) -> u32 {
     (hash >> 24) as u32
+}
+
+/// Pins an indexed entry. Answers its slot's word as it was before.
+fn pin<V, E>(table: &Table<V, E>, h: Handle, batch: BatchId) -> SlotWord {
+    let before = table.slot(h.slot).pin(h.generation, batch);
+    before.unwrap_or_else(|| unreachable!("{h:?} is indexed, and the owner alone retires"))
+}
+
+/// The answer to a request that found a complete entry.
+fn answer<V, E>(phase: Phase, h: Handle) -> Request<V, E> {
+    if phase == Phase::Failed { Request::Failed(h) } else { Request::Ready(h) }
 }
 
 /// The end of a cache that requests, drains and evicts. It may move between threads, and one has it at a time.
@@ -115,8 +131,25 @@ impl<K, V, E> CacheOwner<K, V, E> {
         batch: BatchId,
         waiter: WaiterId,
     ) -> Request<V, E> {
-        match self.find(hash, same) {
-            Some(slot) => self.hit(slot, batch, waiter),
+        match self.index.find_mut(hash, |bucket| same(&bucket.key)) {
+            Some(bucket) => {
+                let handle = bucket.handle;
+                self.stats.hits += 1;
+                if bucket.last < batch || bucket.phase == Phase::Loading {
+                    let before = pin(&self.table, handle, batch);
+                    (bucket.phase, bucket.last) = (before.phase(), before.last().max(batch));
+                    if before.last().get() < self.wheel.swept() {
+                        self.revive(handle.slot);
+                    }
+                    if before.phase() == Phase::Loading {
+                        // It may complete at this moment; its waiters are told when the owner drains it: later.
+                        self.waiters.push(&mut self.records[handle.slot as usize].waiters, waiter);
+                        return Request::Pending(handle);
+                    }
+                    return answer(before.phase(), handle);
+                }
+                answer(bucket.phase, handle)
+            }
             None => self.miss(hash, make, batch, waiter),
         }
     }
@@ -133,8 +166,8 @@ impl<K, V, E> CacheOwner<K, V, E> {
             for (hash, _) in keys {
                 let tag = tag(*hash);
                 if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
-                    self.table.prefetch(bucket.slot);
-                    prefetch_whole(&bucket.key);
+                    self.table.prefetch(bucket.handle.slot);
+                    prefetch_whole(bucket);
                 }
             }
             answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));
@@ -208,31 +241,6 @@ impl<K, V, E> CacheOwner<K, V, E> {
         CacheReader::new(self.table.clone())
     }
 
-    fn find(&self, hash: u64, same: impl Fn(&K) -> bool) -> Option<u32> {
-        self.index.find(hash, |bucket| same(&bucket.key)).map(|bucket| bucket.slot)
-    }
-
-    fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
-        self.stats.hits += 1;
-        let Some(before) = self.table.slot(slot).pin_current(batch) else {
-            unreachable!("slot {slot} is indexed, and the owner alone retires");
-        };
-        let handle = Handle { slot, generation: before.generation() };
-        // Most hits need not look into the wheel: what was pinned to a batch that is not swept yet is alive.
-        if before.last().get() < self.wheel.swept() {
-            self.revive(slot);
-        }
-        match before.phase() {
-            Phase::Ready => Request::Ready(handle),
-            Phase::Failed => Request::Failed(handle),
-            // It may complete at this moment; its waiters are told when the owner drains it, which is later.
-            _ => {
-                self.waiters.push(&mut self.records[slot as usize].waiters, waiter);
-                Request::Pending(handle)
-            }
-        }
-    }
-
     /// Puts an entry that was pinned anew back among the living.
     fn revive(&mut self, slot: u32) {
         if self.records[slot as usize].stage == Stage::Settled && self.wheel.is_dead(slot) {
@@ -257,8 +265,9 @@ impl<K, V, E> CacheOwner<K, V, E> {
         self.waiters.push(&mut waiters, waiter);
         self.records[slot as usize] = Record { hash, generation, stage: Stage::Loading, waiters };
         let records = &self.records;
-        self.index.insert_unique(hash, Bucket { slot, tag: tag(hash), key }, |b| records[b.slot as usize].hash);
         let handle = Handle { slot, generation };
+        let bucket = Bucket { handle, tag: tag(hash), phase: Phase::Loading, last: batch, key };
+        self.index.insert_unique(hash, bucket, |bucket| records[bucket.handle.slot as usize].hash);
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))
     }
 
@@ -329,7 +338,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
 
     fn unindex(&mut self, slot: u32) {
         let hash = self.records[slot as usize].hash;
-        match self.index.find_entry(hash, |bucket| bucket.slot == slot) {
+        match self.index.find_entry(hash, |bucket| bucket.handle.slot == slot) {
             Ok(entry) => drop(entry.remove()),
             Err(_) => debug_assert!(false, "slot {slot} is not indexed"),
         }
