@@ -166,8 +166,10 @@ impl<K, V, E> CacheOwner<K, V, E> {
             for (hash, _) in keys {
                 let tag = tag(*hash);
                 if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
-                    self.table.prefetch(bucket.handle.slot);
                     prefetch_whole(bucket);
+                    if bucket.last < batch || bucket.phase == Phase::Loading {
+                        self.table.prefetch(bucket.handle.slot);
+                    }
                 }
             }
             answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));

@@ -137,6 +137,7 @@ impl<V, E> Table<V, E> {
         match self.push_completed(h.slot) {
             Some(true) if !mutant("table-no-ring") => self.bell.ring(),
             Some(_) => {}
+            None if mutant("table-no-take-back") => {}
             None => self.take_back(h),
         }
     }
