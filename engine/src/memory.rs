@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
+use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -115,17 +116,8 @@ impl AlignedBytes {
     /// Reserves and allocates; `None` where the budget has no room.
     pub(crate) fn new(budget: &Budget, purpose: Purpose, len: usize) -> Option<Self> {
         let lease = budget.reserve(purpose, len as u64)?;
-        let layout = Self::layout(len);
-        // SAFETY: the layout's size is at least 1 (`Self::layout`).
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        advise_huge_pages(start, len);
+        let start = if len >= MAPPED_BYTES { map(len) } else { allocate(len) };
         Some(Self { start, len, _lease: lease })
-    }
-
-    fn layout(len: usize) -> Layout {
-        let align = if len >= 2 * HUGE_PAGE { HUGE_PAGE } else { ALIGNMENT };
-        Layout::from_size_align(len.max(1), align).expect("lengths are checked against the budget, far below isize::MAX")
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -147,21 +139,53 @@ impl AlignedBytes {
     }
 }
 
-/// Fewer page faults and TLB misses on buffers that are rewritten for the loader's whole life.
-fn advise_huge_pages(start: NonNull<u8>, len: usize) {
+/// Buffers of at least this many bytes are mapped by themselves: what is freed goes back to the system, and no allocator's
+/// arenas keep it beyond the budget.
+const MAPPED_BYTES: usize = 64 << 10;
+
+fn layout(len: usize) -> Layout {
+    Layout::from_size_align(len.max(1), ALIGNMENT).expect("small: larger buffers are mapped")
+}
+
+fn allocate(len: usize) -> NonNull<u8> {
+    let layout = layout(len);
+    // SAFETY: the layout's size is at least 1.
+    let start = unsafe { alloc_zeroed(layout) };
+    NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// Zeroed pages. Large mappings ask for huge pages: fewer faults and TLB misses on buffers that are rewritten all the time.
+fn map(len: usize) -> NonNull<u8> {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    // SAFETY: a fresh private mapping wherever the kernel likes aliases nothing.
+    let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), mapped_len(len), ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+    let start = match mapped {
+        Ok(start) => start,
+        // As any allocation that the system refuses within the budget.
+        Err(error) => panic!("mapping {len} bytes: {}", io::Error::from(error)),
+    };
     #[cfg(target_os = "linux")]
-    if len >= 2 * HUGE_PAGE {
-        // SAFETY: the range is our own allocation, page-aligned by `layout`; the call only advises and its failure is harmless.
-        let _ = unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, rustix::mm::Advice::LinuxHugepage) };
+    if len >= HUGE_PAGE {
+        // SAFETY: the range is the mapping just made; the call only advises, and its failure is harmless.
+        let _ = unsafe { madvise(start, mapped_len(len), Advice::LinuxHugepage) };
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (start, len);
+    NonNull::new(start.cast()).expect("a successful mapping is not at address zero")
+}
+
+/// Huge pages need an aligned range of whole ones; the kernel aligns mappings of such lengths.
+fn mapped_len(len: usize) -> usize {
+    if len >= HUGE_PAGE { len.next_multiple_of(HUGE_PAGE) } else { len }
 }
 
 impl Drop for AlignedBytes {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with the same layout, freed once here.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
+        if self.len >= MAPPED_BYTES {
+            // SAFETY: mapped in `new` with the same length; unmapped once, here.
+            let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), mapped_len(self.len)) };
+        } else {
+            // SAFETY: allocated in `new` with the same layout; freed once, here.
+            unsafe { dealloc(self.start.as_ptr(), layout(self.len)) }
+        }
     }
 }
 
