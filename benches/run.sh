@@ -6,5 +6,5 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python="$root/.cache/peers-venv/bin/python"
 [[ -x "$python" ]] || { echo "no Python peers (benches/peers/setup.sh makes their environment)" >&2; python=python3; }
 cd "$root"
-cargo build --release --quiet -p longshore-benches --bins
+cargo build --release --quiet -p longshore -p longshore-benches --bins
 exec "$python" benches/peers/compare.py "$@"

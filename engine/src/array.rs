@@ -52,14 +52,12 @@ impl Array {
         }
         let shards = shard_layout.map(|layout| Shards { grid: meta.grid_shape(), layout });
         let bytes = ARRAY_BYTES + uri.len() as u64;
-        let lease = budget
-            .reserve(Purpose::Metadata, bytes)
-            .ok_or(Cause::Memory { what: "array metadata", needed: bytes, available: budget.available() })?;
+        let lease = budget.reserve(Purpose::Metadata, bytes).ok_or(Cause::Memory {
+            what: "array metadata",
+            needed: bytes,
+            available: budget.available(),
+        })?;
         Ok(Self { uri_hash: hash_uri(&uri), uri, store, prefix, meta, chunk_shape, chunk_grid, shards, decoder, _lease: lease })
-    }
-
-    pub(crate) fn rank(&self) -> usize {
-        self.meta.shape.len()
     }
 
     /// Key of the object that holds a grid cell: a chunk, or a shard.

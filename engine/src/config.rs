@@ -66,13 +66,7 @@ impl Field {
     /// A field called `name` of crops of shape `crop` (elements, in stored axis order). A box may have further axes of
     /// extent 1, which are squeezed away.
     pub fn new(name: impl Into<Arc<str>>, crop: impl IntoIterator<Item = u64>) -> Self {
-        Self {
-            name: name.into(),
-            crop: crop.into_iter().collect(),
-            dtype: Dtype::Native,
-            affine: None,
-            outside: Outside::Error,
-        }
+        Self { name: name.into(), crop: crop.into_iter().collect(), dtype: Dtype::Native, affine: None, outside: Outside::Error }
     }
 
     /// Element type in the batch. Default: the arrays' own.

@@ -81,12 +81,6 @@ pub(crate) struct Lease {
     bytes: u64,
 }
 
-impl Lease {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
         // Relaxed: see `Budget::reserve`.
@@ -247,7 +241,7 @@ mod tests {
         let first = budget.reserve(Purpose::Batches, 60).unwrap();
         assert!(budget.reserve(Purpose::Decoded, 41).is_none());
         let second = budget.reserve(Purpose::Decoded, 40).unwrap();
-        assert_eq!((budget.used(), budget.available(), second.bytes()), (100, 0, 40));
+        assert_eq!((budget.used(), budget.available(), second.bytes), (100, 0, 40));
         drop(first);
         assert_eq!((budget.used(), budget.peak()), (40, 100));
         assert_eq!(budget.used_for(Purpose::Batches), 0);

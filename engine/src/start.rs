@@ -206,7 +206,7 @@ fn stores(builder: &Builder) -> Arc<Stores> {
 /// Injected latency innermost, so that each retry pays it too.
 fn layer(mut store: Arc<dyn Store>, io: &crate::config::Io) -> io::Result<Arc<dyn Store>> {
     if let Some((model, scope)) = &io.latency {
-        store = Arc::new(Latency::new(store, model.clone(), *scope, io.seed, Clock::Real)?);
+        store = Arc::new(Latency::new(store, *model, *scope, io.seed, Clock::Real)?);
     }
     if !io.retry_deadline.is_zero() {
         let policy = RetryPolicy { deadline: io.retry_deadline, ..RetryPolicy::default() };

@@ -49,7 +49,8 @@ pub fn zstd() -> Value {
 
 /// The element at a position: a hash of it, smooth enough to compress.
 pub fn element(seed: u64, position: &[u64]) -> u16 {
-    let mixed = position.iter().fold(seed.wrapping_mul(0x9E37_79B9), |hash, &p| (hash ^ p).wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(23));
+    let mixed =
+        position.iter().fold(seed.wrapping_mul(0x9E37_79B9), |hash, &p| (hash ^ p).wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(23));
     let smooth: u64 = position.iter().enumerate().map(|(axis, p)| p * (axis as u64 * 7 + 3)).sum();
     (smooth * 11 + (mixed & 31)) as u16
 }
@@ -62,7 +63,8 @@ pub fn write_array(dir: &Path, name: &str, document: &Value, seed: u64, stored: 
     let metadata: ArrayMetadata = serde_json::from_value(document.clone()).expect("a valid document");
     let array = Array::new_with_metadata(store, &format!("/{name}"), metadata).expect("zarrs takes the document");
     array.store_metadata().expect("metadata can be written");
-    let list = |key: &str| -> Vec<u64> { serde_json::from_value(document.pointer(key).expect("there").clone()).expect("a list of numbers") };
+    let list =
+        |key: &str| -> Vec<u64> { serde_json::from_value(document.pointer(key).expect("there").clone()).expect("a list of numbers") };
     let (shape, chunk) = (list("/shape"), list("/chunk_grid/configuration/chunk_shape"));
     let grid: Vec<u64> = shape.iter().zip(&chunk).map(|(s, c)| s.div_ceil(*c)).collect();
     for cell in positions(&grid) {
@@ -135,7 +137,8 @@ pub fn expected(seed: u64, array: &[u64], start: &[i64], shape: &[u64], outside:
 /// Deterministic starts within `0..=room` per axis.
 pub fn starts(count: u64, room: &[u64]) -> Vec<Vec<i64>> {
     let start = |n: u64| {
-        let axis = |(axis, &room): (usize, &u64)| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(axis as u32 * 13 + 7) % (room + 1)) as i64;
+        let axis =
+            |(axis, &room): (usize, &u64)| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(axis as u32 * 13 + 7) % (room + 1)) as i64;
         room.iter().enumerate().map(axis).collect()
     };
     (0..count).map(start).collect()

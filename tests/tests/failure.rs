@@ -181,9 +181,11 @@ fn c26_closing_ends_every_wait() {
                 matches!(popped, Err(Error::Closed)) || (number == 0 && on == FaultOn::Read && popped.is_ok())
             });
             let uri = uri.clone();
-            let pusher = std::thread::spawn(move || loop {
-                if let Err(error) = push.push_blocking(sample(&uri, &[0, 0, 0], &CROP)) {
-                    return matches!(error, PushError::Closed(_));
+            let pusher = std::thread::spawn(move || {
+                loop {
+                    if let Err(error) = push.push_blocking(sample(&uri, &[0, 0, 0], &CROP)) {
+                        return matches!(error, PushError::Closed(_));
+                    }
                 }
             });
             std::thread::sleep(Duration::from_millis(20));

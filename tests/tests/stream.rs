@@ -28,10 +28,12 @@ fn arrays(count: u64, holes: bool) -> (tempfile::TempDir, Vec<Arc<str>>) {
 fn with_holes(seed: u64, start: &[i64]) -> Vec<u16> {
     let stored = expected(seed, &SHAPE, start, &CROP, 0);
     let at = longshore_tests::positions(&CROP);
-    at.zip(stored).map(|(p, value)| {
-        let cell: u64 = p.iter().zip(start).zip([16, 32, 32]).map(|((p, s), n)| (p + *s as u64) / n).sum();
-        if cell % 3 == 1 { 0 } else { value }
-    }).collect()
+    at.zip(stored)
+        .map(|(p, value)| {
+            let cell: u64 = p.iter().zip(start).zip([16, 32, 32]).map(|((p, s), n)| (p + *s as u64) / n).sum();
+            if cell % 3 == 1 { 0 } else { value }
+        })
+        .collect()
 }
 
 /// C19, C31: samples of many arrays, some shards missing, metadata late and out of order: every batch right, in order, ids dense.
@@ -250,10 +252,13 @@ fn an_abandoned_iterator_leaves_no_batches_behind() {
     drop(loader.batches(many.iter().map(|start| sample(&uris[0], start, &CROP))).next());
     let wanted = starts(4, &[3, 3, 3]);
     let samples: Vec<Sample> = wanted.iter().map(|start| sample(&uris[0], start, &CROP)).collect();
-    let rows: Vec<Vec<u16>> = loader.batches(samples).flat_map(|batch| {
-        let batch = batch.unwrap();
-        (0..batch.len()).map(|row| batch.row::<u16>(row).unwrap().to_vec()).collect::<Vec<_>>()
-    }).collect();
+    let rows: Vec<Vec<u16>> = loader
+        .batches(samples)
+        .flat_map(|batch| {
+            let batch = batch.unwrap();
+            (0..batch.len()).map(|row| batch.row::<u16>(row).unwrap().to_vec()).collect::<Vec<_>>()
+        })
+        .collect();
     let right: Vec<Vec<u16>> = wanted.iter().map(|start| expected(0, &SHAPE, start, &CROP, 0)).collect();
     assert!(rows == right);
 }

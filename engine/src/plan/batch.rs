@@ -106,10 +106,7 @@ pub(crate) struct StoredAt {
 /// One chunk that a crop needs.
 pub(crate) enum Needed<'a> {
     /// It may be stored: its length, if that is known, and where.
-    Stored {
-        len: Option<u64>,
-        at: &'a dyn Fn() -> StoredAt,
-    },
+    Stored { len: Option<u64>, at: &'a dyn Fn() -> StoredAt },
     /// It is not: fill.
     Missing,
 }
@@ -173,7 +170,9 @@ fn needs(crop: &Crop, shards: &[(u64, Arc<Shard>)], mut each: impl FnMut(&[u64],
     let array: &Array = &crop.array;
     let Some(chunks) = crop.window.chunks(&array.chunk_shape) else { return };
     let Some(layout) = &array.shards else {
-        for_each_cell(&chunks, |chunk| each(chunk, Needed::Stored { len: None, at: &|| StoredAt { key: array.object_key(chunk), offset: 0, len: None } }));
+        for_each_cell(&chunks, |chunk| {
+            each(chunk, Needed::Stored { len: None, at: &|| StoredAt { key: array.object_key(chunk), offset: 0, len: None } })
+        });
         return;
     };
     // Neighbours mostly share a shard: remember the last.

@@ -80,7 +80,8 @@ impl Window {
 
     /// Chunks per axis that hold elements of the crop; `None` if no chunk does.
     pub(crate) fn chunks(&self, chunk_shape: &[u64]) -> Option<Axes<Range<u64>>> {
-        let ranges: Option<Axes<Range<u64>>> = self.axes.iter().zip(chunk_shape).map(|(axis, &chunk)| axis.chunks(chunk, self.edge)).collect();
+        let ranges: Option<Axes<Range<u64>>> =
+            self.axes.iter().zip(chunk_shape).map(|(axis, &chunk)| axis.chunks(chunk, self.edge)).collect();
         ranges
     }
 
@@ -145,7 +146,8 @@ impl Window {
 
     /// Every element of the crop, as one region.
     pub(crate) fn everything(&self) -> Region {
-        let axes = self.axes.iter().map(|axis| RegionAxis { extent: axis.extent as usize, source_stride: 0, target_stride: axis.target_stride });
+        let axes =
+            self.axes.iter().map(|axis| RegionAxis { extent: axis.extent as usize, source_stride: 0, target_stride: axis.target_stride });
         Region { source_start: 0, target_start: 0, axes: axes.collect() }
     }
 
@@ -227,7 +229,12 @@ impl WindowAxis {
         let shared = source.start.max(chunk.start)..source.end.min(chunk.end);
         if !shared.is_empty() {
             let len = shared.end - shared.start;
-            segments.push(Segment { target: target.start + (shared.start - source.start), source: shared.start - chunk.start, len, step: 1 });
+            segments.push(Segment {
+                target: target.start + (shared.start - source.start),
+                source: shared.start - chunk.start,
+                len,
+                step: 1,
+            });
         }
         if edge && target.end < self.extent && chunk.contains(&(self.size - 1)) {
             segments.push(Segment { target: target.end, source: self.size - 1 - chunk.start, len: self.extent - target.end, step: 0 });

@@ -51,7 +51,7 @@ impl Fetcher {
             Ok(Arc::new(Array::new(uri, opened, prefix, meta, &budget)?))
         };
         let done = move |answer| sink.put(parse(answer).map_err(|cause| at(Stage::ArrayMetadata, "zarr.json", cause)));
-        store.fetch(key, Span::Whole, MAX_DOCUMENT_BYTES as u64, Box::new(done));
+        store.fetch(key, Span::Whole, MAX_DOCUMENT_BYTES, Box::new(done));
     }
 
     /// Reads and checks the index of the shard at `cell`. A shard that is not stored is a value, not an error.
@@ -73,9 +73,11 @@ impl Fetcher {
                 Err(error) => return Err(error.into()),
             };
             let bytes = index.as_ref().map_or(0, |index| 16 * index.len() as u64) + 128 + object.len() as u64;
-            let lease = budget
-                .reserve(Purpose::Metadata, bytes)
-                .ok_or(Cause::Memory { what: "a shard index", needed: bytes, available: budget.available() })?;
+            let lease = budget.reserve(Purpose::Metadata, bytes).ok_or(Cause::Memory {
+                what: "a shard index",
+                needed: bytes,
+                available: budget.available(),
+            })?;
             Ok(Arc::new(Shard { key: object, index, _lease: lease }))
         };
         let done = move |answer| sink.put(parse(answer).map_err(|cause| at(Stage::ShardIndex, &name, cause)));

@@ -344,7 +344,8 @@ impl Prefetcher {
         let settings = &self.parts.fields[field];
         let constant = outside::value(settings.outside, &array.meta).map_err(|text| (Stage::Plan, Cause::Box(text)))?;
         let crop_box = &sample.origin.fields[field].crop_box;
-        let window = Window::new(crop_box, &array.meta.shape, settings.outside, constant).map_err(|text| (Stage::Plan, Cause::Box(text)))?;
+        let window =
+            Window::new(crop_box, &array.meta.shape, settings.outside, constant).map_err(|text| (Stage::Plan, Cause::Box(text)))?;
         if let Some(shards) = &array.shards
             && let Some(cells) = window.chunks(&array.meta.chunk_shape)
         {
@@ -517,12 +518,7 @@ impl Prefetcher {
         if self.samples[id].place.batch <= self.parts.watermark.get() { Ok(()) } else { Err(CacheFull) }
     }
 
-    fn own_sink<V: Send + 'static>(
-        &self,
-        sample: usize,
-        field: usize,
-        wrap: impl FnOnce(V) -> OwnValue + Send + 'static,
-    ) -> OwnSink<V> {
+    fn own_sink<V: Send + 'static>(&self, sample: usize, field: usize, wrap: impl FnOnce(V) -> OwnValue + Send + 'static) -> OwnSink<V> {
         OwnSink { answers: self.own_answers.clone(), sample, field, wrap: Some(Box::new(wrap)) }
     }
 

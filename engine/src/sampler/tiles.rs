@@ -183,7 +183,7 @@ mod tests {
                         for start in along(shape, crop, stride, edge) {
                             assert!(start < shape as i64);
                             (start..start + crop as i64)
-                                .for_each(|at| seen.iter_mut().nth(at as usize).into_iter().for_each(|seen| *seen = true));
+                                .for_each(|at| seen[at as usize] = true);
                         }
                         assert!(seen.iter().all(|seen| *seen), "shape {shape} crop {crop} stride {stride} {edge:?}");
                     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::render::{ActiveWork, Rendering};
 use super::slots::{Load, Reserved, TaskOfWave, WavePool};
-use super::task::{ActiveBatch, ChunkId, FillJob, FillTask, Kept, LoadJob, LoadTask, Outcome, ScatterJob, ScatterTask, Target, Targets, Task};
+use super::task::{
+    ActiveBatch, ChunkId, FillJob, FillTask, Kept, LoadJob, LoadTask, Outcome, ScatterJob, ScatterTask, Target, Targets, Task,
+};
 use super::window::{Ref, State, Window};
 use super::workers::TaskQueue;
 use crate::codec::Coverage;
@@ -146,9 +148,12 @@ impl Dispatch {
     /// Starts as many waves as there are slots and work for.
     pub(crate) fn submit(&mut self, rendering: &Rendering) -> bool {
         let mut worked = false;
-        while !self.pending.is_empty() {
-            let Some(mut wave) = self.waves.reserve() else { break };
+        while let Some(mut wave) = self.waves.reserve() {
             self.fill_wave(&mut wave, rendering);
+            if wave.is_empty() {
+                self.waves.roll_back(wave);
+                break;
+            }
             self.waves.commit(wave);
             worked = true;
         }
@@ -203,9 +208,11 @@ impl Dispatch {
         let chunk = self.window.chunk(id);
         let wanted = chunk.array.decoder.can_decode_parts().then(|| {
             let now = targets.iter().map(|target| self.needed(id, target.batch.plan.crop(target.row, target.field)));
-            let later = chunk.refs.iter().filter(|_| keep.is_some()).filter_map(|need| {
-                Some(self.needed(id, rendering.plan_of(need.batch)?.crop(need.row, need.field)))
-            });
+            let later = chunk
+                .refs
+                .iter()
+                .filter(|_| keep.is_some())
+                .filter_map(|need| Some(self.needed(id, rendering.plan_of(need.batch)?.crop(need.row, need.field))));
             union(now.chain(later).collect())
         });
         LoadJob { chunk: id, array: chunk.array.clone(), coords: chunk.coords.clone(), at: chunk.at.clone(), targets, keep, wanted }

@@ -17,15 +17,15 @@ use super::slots::WavePool;
 use super::task::{Done, Task};
 use super::window::{Ref, Window};
 use super::workers::{TaskQueue, Workers};
+use crate::array::Array;
 use crate::batch::Storage;
 use crate::config::{Builder, Field};
 use crate::error::{Cause, SampleError, Stage};
-use crate::array::Array;
 use crate::plan::batch::{BatchPlan, FieldTypes, Needed, StoredAt, plan_batch};
-use crate::zarr::ZarrError;
 use crate::prefetch::values::{FetchError, Shard};
 use crate::prefetch::work::{ShardRef, Ticket, ToEngine};
 use crate::runtime::{Delivery, Latch, Shared};
+use crate::zarr::ZarrError;
 
 /// What an engine is made of.
 pub(crate) struct EngineParts {
@@ -205,7 +205,8 @@ impl Engine {
         self.shared.counters.chunks_referenced.add((references + fills.len()) as u64);
         chunks.sort_unstable();
         chunks.dedup();
-        let refused = refused.iter().map(|(row, field, array, at, len, limit)| (*row, too_long(&plan, *row, *field, array, at, *len, *limit)));
+        let refused =
+            refused.iter().map(|(row, field, array, at, len, limit)| (*row, too_long(&plan, *row, *field, array, at, *len, *limit)));
         let errors = refused.collect();
         self.rendering.planned(plan, chunks, references, fills, errors);
         self.watermark.advance_to(id.next());

@@ -73,7 +73,13 @@ pub(crate) enum Rendered {
 }
 
 impl Rendering {
-    pub(crate) fn new(shared: Arc<Shared>, builder: &Builder, fields: Arc<[Field]>, returns: Arc<Mailbox<Storage>>, free: Vec<Storage>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        builder: &Builder,
+        fields: Arc<[Field]>,
+        returns: Arc<Mailbox<Storage>>,
+        free: Vec<Storage>,
+    ) -> Self {
         Self {
             shared,
             fields,

@@ -26,6 +26,12 @@ pub(crate) struct Load {
     pub(crate) chunks: u64,
 }
 
+impl Reserved {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks == 0
+    }
+}
+
 impl Load {
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
@@ -107,7 +113,8 @@ impl WavePool {
     }
 
     /// True when nothing is in flight.
-    pub(crate) fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         self.running.iter().all(|&tasks| tasks == 0)
     }
 }
