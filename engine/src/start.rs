@@ -86,8 +86,8 @@ impl Split {
     fn new(builder: &Builder, budget: &Budget) -> Self {
         let batches = batch_bytes(builder).unwrap_or(0).saturating_mul(builder.buffers as u64);
         let working = budget.total().saturating_sub(batches);
-        // An eighth for metadata and staging; the rest may hold decoded chunks.
-        let reserve = (working / 8).max(MIN_WORKING_BYTES / 2);
+        // A sixteenth for metadata and staging; the rest may hold decoded chunks.
+        let reserve = (working / 16).max(MIN_WORKING_BYTES / 2);
         let decoded = working.saturating_sub(reserve);
         let waves = Limits {
             staged_bytes: (reserve / 2 / WAVES as u64).clamp(256 << 10, 64 << 20),

@@ -261,7 +261,7 @@ impl HostWorker {
     fn scatter_to(&self, done: &mut Done, source: &[u8], array: &Array, coords: &Axes<u64>, targets: &Targets) {
         let begun = Instant::now();
         for target in targets {
-            let crop = target.batch.plan.crop(target.row, target.field);
+            let crop = target.crop();
             let (start, len) = target.batch.row(target.row, target.field);
             crop.window.regions(coords, &array.chunk_shape, array.decoder.strides(), |region| {
                 // SAFETY: `start` is valid for `len` bytes while `target.batch` lives. Chunks tile the array, so the regions of two
@@ -295,7 +295,7 @@ impl HostWorker {
     }
 
     fn fill_chunk(&self, target: &Target, coords: &Axes<u64>) {
-        let crop = target.batch.plan.crop(target.row, target.field);
+        let crop = target.crop();
         let (start, len) = target.batch.row(target.row, target.field);
         let array = &crop.array;
         crop.window.regions(coords, &array.chunk_shape, array.decoder.strides(), |region| {
@@ -373,7 +373,7 @@ fn no_memory(what: &'static str, needed: u64, budget: &Budget) -> Cause {
 
 /// Writes the outside value to the part of a crop that lies outside its array.
 fn fill_outside(target: &Target) {
-    let crop = target.batch.plan.crop(target.row, target.field);
+    let crop = target.crop();
     let (start, len) = target.batch.row(target.row, target.field);
     let Some(value) = crop.window.outside_value() else { return };
     crop.window.outside_regions(|region| {

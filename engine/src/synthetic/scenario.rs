@@ -38,6 +38,9 @@ pub struct Scenario {
     pub sampling: Sampling,
     /// Memory that a reader may keep for reuse (its caches), bytes.
     pub memory_bytes: u64,
+    /// Batches rendered or held at once; 2 suffice for a reader that hands each batch straight back.
+    #[serde(default = "default_buffers")]
+    pub buffers: usize,
     /// Threads that read and decode; 0 means one per core.
     pub threads: usize,
 }
@@ -138,6 +141,10 @@ pub enum Sampling {
     Random,
     /// Disjoint tiles of all arrays in random order, each once per pass.
     Tiles,
+}
+
+fn default_buffers() -> usize {
+    2
 }
 
 impl Scenario {

@@ -146,10 +146,10 @@ impl Dispatch {
     }
 
     /// Starts as many waves as there are slots and work for.
-    pub(crate) fn submit(&mut self, rendering: &Rendering) -> bool {
+    pub(crate) fn submit(&mut self) -> bool {
         let mut worked = false;
         while let Some(mut wave) = self.waves.reserve() {
-            self.fill_wave(&mut wave, rendering);
+            self.fill_wave(&mut wave);
             if wave.is_empty() {
                 self.waves.roll_back(wave);
                 break;
@@ -160,11 +160,11 @@ impl Dispatch {
         worked
     }
 
-    fn fill_wave(&mut self, wave: &mut Reserved, rendering: &Rendering) {
+    fn fill_wave(&mut self, wave: &mut Reserved) {
         while let Some(pending) = self.pending.front() {
             let Some(token) = self.waves.admit(wave, self.load_of(pending)) else { break };
             let pending = self.pending.pop_front().expect("there is a front");
-            let task = self.task(token, pending, rendering);
+            let task = self.task(token, pending);
             self.queue.push(task);
         }
     }
@@ -185,12 +185,12 @@ impl Dispatch {
         }
     }
 
-    fn task(&mut self, wave: TaskOfWave, pending: Pending, rendering: &Rendering) -> Task {
+    fn task(&mut self, wave: TaskOfWave, pending: Pending) -> Task {
         match pending {
             Pending::Fill(batch, jobs) => Task::Fill(FillTask { wave, batch, jobs }),
             Pending::Scatter(jobs) => Task::Scatter(ScatterTask { wave, jobs }),
             Pending::Read(read) => {
-                let jobs = read.chunks.into_iter().map(|(id, targets)| self.load_job(id, targets, rendering)).collect();
+                let jobs = read.chunks.into_iter().map(|(id, targets)| self.load_job(id, targets)).collect();
                 Task::Load(LoadTask { wave, key: read.key, span: read.span, jobs })
             }
         }
@@ -203,18 +203,12 @@ impl Dispatch {
         ScatterJob { chunk: id, array, coords, kept, targets }
     }
 
-    fn load_job(&mut self, id: ChunkId, targets: Targets, rendering: &Rendering) -> LoadJob {
+    fn load_job(&mut self, id: ChunkId, targets: Targets) -> LoadJob {
         let keep = if self.reuse { self.window.keep_buffer(id) } else { None };
         let chunk = self.window.chunk(id);
-        let wanted = chunk.array.decoder.can_decode_parts().then(|| {
-            let now = targets.iter().map(|target| self.needed(id, target.batch.plan.crop(target.row, target.field)));
-            let later = chunk
-                .refs
-                .iter()
-                .filter(|_| keep.is_some())
-                .filter_map(|need| Some(self.needed(id, rendering.plan_of(need.batch)?.crop(need.row, need.field))));
-            union(now.chain(later).collect())
-        });
+        // A chunk that stays is decoded whole: needs that come up later would have it decoded again from the start.
+        let in_parts = keep.is_none() && chunk.array.decoder.can_decode_parts();
+        let wanted = in_parts.then(|| union(targets.iter().map(|target| self.needed(id, target.crop())).collect()));
         LoadJob { chunk: id, array: chunk.array.clone(), coords: chunk.coords.clone(), at: chunk.at.clone(), targets, keep, wanted }
     }
 

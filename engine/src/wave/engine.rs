@@ -117,7 +117,7 @@ impl Engine {
             worked |= self.rendering.take_returns();
             worked |= self.plan();
             worked |= self.activate();
-            worked |= self.dispatch.submit(&self.rendering);
+            worked |= self.dispatch.submit();
             worked |= self.deliver();
             if !worked {
                 self.shared.engine_bell.wait(ticket);

@@ -12,6 +12,7 @@ use crate::codec::Coverage;
 use crate::error::SampleError;
 use crate::memory::{AlignedBytes, Lease};
 use crate::plan::batch::{BatchPlan, StoredAt};
+use crate::plan::geometry::Crop;
 use crate::store::{ObjectKey, StoreError};
 use crate::zarr::{Axes, DataType};
 
@@ -46,6 +47,12 @@ pub(crate) struct Target {
     pub(crate) batch: Arc<ActiveBatch>,
     pub(crate) row: u32,
     pub(crate) field: u16,
+}
+
+impl Target {
+    pub(crate) fn crop(&self) -> &Crop {
+        self.batch.plan.crop(self.row, self.field)
+    }
 }
 
 pub(crate) type Targets = SmallVec<[Target; 2]>;

@@ -76,6 +76,7 @@ fn builder(scenario: &Scenario, arguments: &Bench) -> Result<Builder, Failure> {
         .batch(scenario.samples_per_batch)
         .lookahead(scenario.lookahead_samples.max(scenario.samples_per_batch))
         .memory_budget(scenario.memory_bytes)
+        .buffers(scenario.buffers)
         .threads(scenario.thread_count());
     tune(builder, &arguments.tuning)
 }

@@ -94,6 +94,7 @@ fn scenario(size: u64) -> Scenario {
         seed: SEED,
         sampling: Sampling::Random,
         memory_bytes: 512 << 20,
+        buffers: 2,
         threads: 0,
     }
 }
