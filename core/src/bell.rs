@@ -112,10 +112,6 @@ impl Bell {
 
     /// Sets the asleep bit unless the bell was rung since the ticket was drawn.
     fn fall_asleep(&self, ticket: Ticket) -> bool {
-        if mutant("bell-blind-sleep") {
-            self.word.word().fetch_or(ASLEEP, Ordering::AcqRel);
-            return true;
-        }
         // Relaxed on success: the value equals the ticket's, which `listen` acquired. Acquire on failure: pairs with
         // the Release of the ring that made it fail.
         let asleep = ticket.0 | ASLEEP;

@@ -16,17 +16,21 @@
 //!
 //! | transition | who | operation | ordering, and what it pairs with |
 //! |---|---|---|---|
-//! | Free -> Loading(last = b) | owner | store | Relaxed: handing the handle over publishes it |
+//! | Free -> Loading(last = b) | owner | swap | Relaxed: handing the handle over publishes it |
 //! | pin to batch b | anyone with a handle | load; nothing to do if last >= b, else fetch_max | Acquire / AcqRel: with the publication, so that who pinned sees the value |
 //! | Loading -> Ready, Failed | the completion's holder | fetch_add of phases | Release: with loads and pins; AcqRel, since it goes on from the pins |
 //! | Loading -> Retired | the same, if the owner is gone | fetch_add of phases | Release |
 //! | Ready, Failed -> Retired | owner | compare-exchange from a value with last < watermark | AcqRel: the owner takes what the completer wrote |
-//! | Retired -> Free, generation + 1 | owner | store | Release: with loads, whose handle is stale from here on |
+//! | Retired -> Free, generation + 1 | owner | swap | Release: with loads, whose handle is stale from here on |
 //!
 //! Pin beats eviction or eviction beats pin, never both: both are read-modify-writes of one word. A pin by load alone
 //! is safe, because a retired value would be larger than the one read, and nothing whose `last` reaches the watermark
 //! is evicted. A slot may be reused at once: what a reader holds is the value, which [`crate::epoch`] keeps alive, and
 //! the value says which incarnation it belongs to.
+//!
+//! Every transition is a read-modify-write, the owner's too, where a store would do: it costs nanoseconds per miss, the
+//! word's modification order is one chain of read-modify-writes that needs no argument, and loom, which lets a late
+//! `fetch_max` of a stale pin reorder with plain stores, can check it.
 //!
 //! Generations do not wrap. A slot that has used its last one stays Retired for good (33.5 M incarnations).
 
@@ -160,14 +164,16 @@ impl Slot {
         // Relaxed: the owner wrote it last; others only try to pin, in vain.
         let word = SlotWord(self.0.load(Ordering::Relaxed));
         debug_assert_eq!(word.phase(), Phase::Free);
-        // Relaxed: nobody knows this generation before its handle is handed over, which publishes it.
-        self.0.store(SlotWord::new(word.generation(), Phase::Loading, batch).0, Ordering::Relaxed);
+        // Relaxed: nobody knows this generation before its handle is handed over, which publishes it. A swap, not a
+        // store: see the module's head.
+        self.0.swap(SlotWord::new(word.generation(), Phase::Loading, batch).0, Ordering::Relaxed);
         word.generation()
     }
 
-    /// Raises `last` to `batch`, whoever calls. Answers the phase that was pinned, or `None` if the incarnation is over.
+    /// Raises `last` to `batch`, whoever calls. Answers the word that was pinned, as it was before, or `None` if the
+    /// incarnation is over.
     #[must_use]
-    pub fn pin(&self, generation: u32, batch: BatchId) -> Option<Phase> {
+    pub fn pin(&self, generation: u32, batch: BatchId) -> Option<SlotWord> {
         let mut word = self.load();
         // Bounded: a further turn means that the phase rose, which it does at most twice before it is Retired.
         loop {
@@ -176,18 +182,18 @@ impl Slot {
                 return None;
             }
             if word.last() >= batch {
-                return Some(phase);
+                return Some(word);
             }
             let pinned = SlotWord::new(generation, phase, batch).0;
             if mutant("slot-pin-store") {
                 // Release, as below; the mutant overwrites what happened since the load.
                 self.0.store(pinned, Ordering::Release);
-                return Some(phase);
+                return Some(word);
             }
             // Acquire: pairs with the publication. Release: the eviction that follows has seen the pin.
             let before = SlotWord(self.0.fetch_max(pinned, weaken("slot-pin-relaxed", Ordering::AcqRel)));
             if mutant("slot-pin-unchecked") || (before.generation() == generation && before.phase() == phase) {
-                return Some(phase);
+                return Some(before);
             }
             word = before;
         }
@@ -258,8 +264,7 @@ impl Slot {
         }
         // Acquire: pairs with the publication, whose value is about to be taken. Release: who sees it retired sees
         // what the owner did before. Acquire on failure: the word is judged again.
-        let order = weaken("slot-retire-relaxed", Ordering::AcqRel);
-        self.0.compare_exchange(word.0, retired, order, Ordering::Acquire).map(|_| ()).map_err(SlotWord)
+        self.0.compare_exchange(word.0, retired, Ordering::AcqRel, Ordering::Acquire).map(|_| ()).map_err(SlotWord)
     }
 
     /// Retired -> Free of the next generation. The owner's. Answers false if generations up to `last_generation` are
@@ -273,8 +278,8 @@ impl Slot {
             return false;
         }
         let next = if mutant("slot-recycle-same-generation") { word.generation() } else { word.generation() + 1 };
-        // Release: pairs with the Acquire of loads, which find their handle stale.
-        self.0.store(SlotWord::new(next, Phase::Free, BatchId::ZERO).0, Ordering::Release);
+        // Release: pairs with the Acquire of loads, which find their handle stale. A swap: see the module's head.
+        self.0.swap(SlotWord::new(next, Phase::Free, BatchId::ZERO).0, Ordering::Release);
         true
     }
 }
@@ -293,7 +298,7 @@ mod tests {
         for generation in 0..3 {
             assert_eq!(slot.claim(B(7)), generation);
             words.push(slot.load());
-            assert_eq!(slot.pin(generation, B(9)), Some(Phase::Loading));
+            assert_eq!(slot.pin(generation, B(9)), words.last().copied());
             words.push(slot.load());
             slot.publish(if generation == 1 { Phase::Failed } else { Phase::Ready });
             words.push(slot.load());

@@ -21,7 +21,7 @@ use super::wheel::Wheel;
 use super::{CacheConfig, CacheReader, CacheStats, Request, WaiterId};
 use crate::epoch::{Epoch, OwnerThread};
 use crate::ordinal::BatchId;
-use crate::slot::{Handle, Phase};
+use crate::slot::{Handle, Phase, SlotWord};
 use crate::sync::{Arc, mutant};
 use crate::watermark::Watermark;
 use hashbrown::HashTable;
@@ -38,23 +38,39 @@ enum Stage {
 }
 
 /// What the owner keeps per slot.
-struct Record<K> {
-    key: Option<K>,
+struct Record {
     hash: u64,
     generation: u32,
-    waiters: WaiterList,
     stage: Stage,
+    waiters: WaiterList,
 }
 
-/// An index entry: small, so that the whole index stays in cache when the keys do not.
-struct Bucket {
-    /// Bits of the hash that the table does not use for its own tags.
+/// An index entry. It is there as long as the entry's incarnation is indexed, and it remembers enough of the slot's word
+/// that a further hit of the same batch needs nothing else.
+struct Bucket<K> {
+    handle: Handle,
+    /// Bits of the hash that the table does not use for its own tags: a guess at the entry without looking at the key.
     tag: u32,
-    slot: u32,
+    /// The slot's phase when it was last looked at; it never changes again once it is Ready or Failed.
+    phase: Phase,
+    /// A batch that the entry is pinned to: the slot's `last` is this or newer.
+    last: BatchId,
+    key: K,
 }
 
 fn tag(hash: u64) -> u32 {
     (hash >> 24) as u32
+}
+
+/// Pins an indexed entry. Answers its slot's word as it was before.
+fn pin<V, E>(table: &Table<V, E>, h: Handle, batch: BatchId) -> SlotWord {
+    let before = table.slot(h.slot).pin(h.generation, batch);
+    before.unwrap_or_else(|| unreachable!("{h:?} is indexed, and the owner alone retires"))
+}
+
+/// The answer to a request that found a complete entry.
+fn answer<V, E>(phase: Phase, h: Handle) -> Request<V, E> {
+    if phase == Phase::Failed { Request::Failed(h) } else { Request::Ready(h) }
 }
 
 /// The end of a cache that requests, drains and evicts. It may move between threads, and one has it at a time.
@@ -62,8 +78,8 @@ pub struct CacheOwner<K, V, E> {
     table: Arc<Table<V, E>>,
     thread: OwnerThread,
     watermark: Arc<Watermark>,
-    index: HashTable<Bucket>,
-    records: Box<[Record<K>]>,
+    index: HashTable<Bucket<K>>,
+    records: Box<[Record]>,
     free: Vec<u32>,
     wheel: Wheel,
     waiters: Waiters,
@@ -78,12 +94,13 @@ pub struct CacheOwner<K, V, E> {
 impl<K, V, E> CacheOwner<K, V, E> {
     pub(super) fn new(config: CacheConfig, table: Arc<Table<V, E>>, epoch: &Epoch, watermark: Arc<Watermark>) -> Self {
         let capacity = config.capacity;
-        let record = |_| Record { key: None, hash: 0, generation: 0, waiters: WaiterList::EMPTY, stage: Stage::Free };
+        let record = |_| Record { hash: 0, generation: 0, stage: Stage::Free, waiters: WaiterList::EMPTY };
         Self {
             table,
             thread: OwnerThread::new(epoch),
-            // Twice the room needed: with it the index cleans out its tombstones in place and never grows.
-            index: HashTable::with_capacity(capacity * 2),
+            // Some slack, so that removals leave few tombstones. Should these pile up nevertheless, the index doubles once
+            // and from then on cleans them out in place.
+            index: HashTable::with_capacity(capacity + capacity / 4),
             records: (0..capacity).map(record).collect(),
             free: (0..capacity as u32).rev().collect(),
             wheel: Wheel::new(capacity, config.wheel, watermark.get().get()),
@@ -114,8 +131,25 @@ impl<K, V, E> CacheOwner<K, V, E> {
         batch: BatchId,
         waiter: WaiterId,
     ) -> Request<V, E> {
-        match self.find(hash, same) {
-            Some(slot) => self.hit(slot, batch, waiter),
+        match self.index.find_mut(hash, |bucket| same(&bucket.key)) {
+            Some(bucket) => {
+                let handle = bucket.handle;
+                self.stats.hits += 1;
+                if bucket.last < batch || bucket.phase == Phase::Loading {
+                    let before = pin(&self.table, handle, batch);
+                    (bucket.phase, bucket.last) = (before.phase(), before.last().max(batch));
+                    if before.last().get() < self.wheel.swept() {
+                        self.revive(handle.slot);
+                    }
+                    if before.phase() == Phase::Loading {
+                        // It may complete at this moment; its waiters are told when the owner drains it: later.
+                        self.waiters.push(&mut self.records[handle.slot as usize].waiters, waiter);
+                        return Request::Pending(handle);
+                    }
+                    return answer(before.phase(), handle);
+                }
+                answer(bucket.phase, handle)
+            }
             None => self.miss(hash, make, batch, waiter),
         }
     }
@@ -128,24 +162,17 @@ impl<K, V, E> CacheOwner<K, V, E> {
     {
         answers.reserve(keys.len());
         for keys in keys.chunks(BULK) {
-            let mut guesses = [u32::MAX; BULK];
-            for ((hash, _), guess) in keys.iter().zip(&mut guesses) {
+            // First fetch what each look-up will need: these loads do not wait for one another.
+            for (hash, _) in keys {
                 let tag = tag(*hash);
                 if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
-                    *guess = bucket.slot;
-                    prefetch(&self.records[bucket.slot as usize]);
-                    self.table.prefetch(bucket.slot);
+                    prefetch_whole(bucket);
+                    if bucket.last < batch || bucket.phase == Phase::Loading {
+                        self.table.prefetch(bucket.handle.slot);
+                    }
                 }
             }
-            for ((hash, key), guess) in keys.iter().zip(guesses) {
-                answers.push(match self.records.get(guess as usize) {
-                    // The guess is checked in full: an answer before it may have evicted the entry.
-                    Some(record) if self.indexed(guess) && record.hash == *hash && record.key.as_ref() == Some(key) => {
-                        self.hit(guess, batch, waiter)
-                    }
-                    _ => self.request(*hash, key, batch, waiter),
-                });
-            }
+            answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));
         }
     }
 
@@ -216,33 +243,11 @@ impl<K, V, E> CacheOwner<K, V, E> {
         CacheReader::new(self.table.clone())
     }
 
-    fn find(&self, hash: u64, same: impl Fn(&K) -> bool) -> Option<u32> {
-        let tag = tag(hash);
-        let found = |bucket: &Bucket| {
-            let record = &self.records[bucket.slot as usize];
-            bucket.tag == tag && record.hash == hash && record.key.as_ref().is_some_and(&same)
-        };
-        self.index.find(hash, found).map(|bucket| bucket.slot)
-    }
-
-    fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
-        let record = &mut self.records[slot as usize];
-        let handle = Handle { slot, generation: record.generation };
-        let phase = self.table.slot(slot).pin(record.generation, batch);
-        self.stats.hits += 1;
-        if record.stage == Stage::Settled && self.wheel.is_dead(slot) {
+    /// Puts an entry that was pinned anew back among the living.
+    fn revive(&mut self, slot: u32) {
+        if self.records[slot as usize].stage == Stage::Settled && self.wheel.is_dead(slot) {
             self.wheel.unlink(slot);
             self.wheel.place(slot, self.table.slot(slot).load().last().get());
-        }
-        match phase {
-            Some(Phase::Ready) => Request::Ready(handle),
-            Some(Phase::Failed) => Request::Failed(handle),
-            // It may complete at this moment; its waiters are told when the owner drains it, which is later.
-            _ => {
-                debug_assert_eq!(phase, Some(Phase::Loading), "the owner alone retires");
-                self.waiters.push(&mut record.waiters, waiter);
-                Request::Pending(handle)
-            }
         }
     }
 
@@ -260,10 +265,11 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let generation = self.table.slot(slot).claim(batch);
         let mut waiters = WaiterList::EMPTY;
         self.waiters.push(&mut waiters, waiter);
-        self.records[slot as usize] = Record { key: Some(key), hash, generation, waiters, stage: Stage::Loading };
+        self.records[slot as usize] = Record { hash, generation, stage: Stage::Loading, waiters };
         let records = &self.records;
-        self.index.insert_unique(hash, Bucket { tag: tag(hash), slot }, |b| records[b.slot as usize].hash);
         let handle = Handle { slot, generation };
+        let bucket = Bucket { handle, tag: tag(hash), phase: Phase::Loading, last: batch, key };
+        self.index.insert_unique(hash, bucket, |bucket| records[bucket.handle.slot as usize].hash);
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))
     }
 
@@ -324,9 +330,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let table = &self.table;
         self.thread.pinned(|guard| table.unlink(slot, guard));
         self.unflushed = true;
-        let record = &mut self.records[slot as usize];
-        record.stage = Stage::Free;
-        record.key = None;
+        self.records[slot as usize].stage = Stage::Free;
         if table.slot(slot).recycle(self.last_generation) {
             self.free.push(slot);
         } else {
@@ -334,13 +338,9 @@ impl<K, V, E> CacheOwner<K, V, E> {
         }
     }
 
-    fn indexed(&self, slot: u32) -> bool {
-        matches!(self.records[slot as usize].stage, Stage::Loading | Stage::Settled)
-    }
-
     fn unindex(&mut self, slot: u32) {
         let hash = self.records[slot as usize].hash;
-        match self.index.find_entry(hash, |bucket| bucket.slot == slot) {
+        match self.index.find_entry(hash, |bucket| bucket.handle.slot == slot) {
             Ok(entry) => drop(entry.remove()),
             Err(_) => debug_assert!(false, "slot {slot} is not indexed"),
         }
@@ -373,15 +373,25 @@ impl<K, V, E> Drop for CacheOwner<K, V, E> {
     }
 }
 
-/// Brings the line of `what` near.
+/// Brings the first line of `what` near.
 #[inline(always)]
-pub(super) fn prefetch<T>(what: &T) {
+pub(super) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching is a hint that reads nothing; every x86-64 has it.
+    // SAFETY: prefetching is a hint that reads nothing and takes any address; every x86-64 has it.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast());
+        _mm_prefetch::<_MM_HINT_T0>(what.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = what;
+}
+
+/// The same for each of its lines, up to four.
+#[inline(always)]
+fn prefetch_whole<T>(what: &T) {
+    let first = std::ptr::from_ref(what).cast::<u8>();
+    for offset in (0..size_of::<T>().min(256)).step_by(64) {
+        prefetch(first.wrapping_add(offset));
+    }
+    prefetch(first.wrapping_add(size_of::<T>().clamp(1, 256) - 1));
 }

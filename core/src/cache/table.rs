@@ -103,7 +103,7 @@ impl<V, E> Table<V, E> {
     #[inline(always)]
     pub(super) fn prefetch(&self, slot: u32) {
         if let Some(cell) = self.cells.get(slot as usize) {
-            super::owner::prefetch(cell);
+            super::owner::prefetch(std::ptr::from_ref(cell));
         }
     }
 
@@ -137,6 +137,7 @@ impl<V, E> Table<V, E> {
         match self.push_completed(h.slot) {
             Some(true) if !mutant("table-no-ring") => self.bell.ring(),
             Some(_) => {}
+            None if mutant("table-no-take-back") => {}
             None => self.take_back(h),
         }
     }

@@ -64,6 +64,11 @@ impl Wheel {
         }
     }
 
+    /// Every batch below this has been swept.
+    pub(super) fn swept(&self) -> u64 {
+        self.swept
+    }
+
     /// Whether a slot is among the dead.
     pub(super) fn is_dead(&self, slot: u32) -> bool {
         self.links[slot as usize].list == self.dead()

@@ -1,0 +1,147 @@
+//! A gate opens once, when every token is gone, with everything its tokens stood for visible.
+
+use longshore_core::bell::Bell;
+use longshore_core::gate::{GateState, gate_table};
+use longshore_core::sync::Arc;
+use loom_tests::{Payload, StartLine, explore};
+
+/// C14: ready means that everything is done and visible, to the asker and to whoever dropped the last token.
+#[test]
+fn gate_ready_publishes_everything() {
+    explore(&["asked too early", "seen ready"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let done = Arc::new([Payload::new(0), Payload::new(0)]);
+        let line = StartLine::new();
+        let other = line.spawn({
+            let (arriver, done) = (asker.arriver(), done.clone());
+            move || {
+                done[0].set(1);
+                let last = arriver.arrive(gate);
+                if last {
+                    assert_eq!(done[1].get(), 1, "the last has seen the other");
+                }
+                last
+            }
+        });
+        let poller = line.spawn({
+            let (asker, done) = (asker.clone(), done.clone());
+            move || match asker.poll(gate) {
+                GateState::Ready => {
+                    assert_eq!((done[0].get(), done[1].get()), (1, 1));
+                    "seen ready"
+                }
+                GateState::Pending => "asked too early",
+                _ => "wrong",
+            }
+        });
+        line.cross();
+        done[1].set(1);
+        let last = owner.arrive(gate);
+        if last {
+            assert_eq!(done[0].get(), 1, "the last has seen the other");
+        }
+        assert!(last != other.join().unwrap(), "one is the last");
+        let seen = poller.join().unwrap();
+        assert_eq!(asker.poll(gate), GateState::Ready);
+        seen
+    });
+}
+
+/// C15: nobody sees the failing token gone and the gate clean.
+#[test]
+fn gate_error_comes_with_its_token() {
+    explore(&["pending", "failed"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let line = StartLine::new();
+        let failing = line.spawn({
+            let arriver = asker.arriver();
+            move || arriver.fail(gate)
+        });
+        let poller = line.spawn({
+            let asker = asker.clone();
+            move || asker.poll(gate)
+        });
+        line.cross();
+        let last = owner.arrive(gate);
+        assert!(last != failing.join().unwrap());
+        let seen = poller.join().unwrap();
+        assert_eq!(asker.poll(gate), GateState::Failed);
+        match seen {
+            GateState::Pending => "pending",
+            GateState::Failed => "failed",
+            GateState::Ready => "ready, though it failed",
+            GateState::Stale => "stale",
+        }
+    });
+}
+
+/// C17: released while a token is out: not another batch's until the token is gone, and then not this one's.
+#[test]
+fn gate_early_release_is_deferred() {
+    explore(&["free at once", "had to wait"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        assert!(!owner.arrive(gate));
+        let line = StartLine::new();
+        let arriver = asker.arriver();
+        let other = line.spawn(move || arriver.arrive(gate));
+        let poller = line.spawn({
+            let asker = asker.clone();
+            move || asker.poll(gate)
+        });
+        line.cross();
+        owner.release(gate);
+        let early = owner.open();
+        assert!(other.join().unwrap(), "its token is the last");
+        let next = early.or_else(|| owner.open()).expect("recycled once the token is gone");
+        assert_ne!(next, gate);
+        assert_ne!(poller.join().unwrap(), GateState::Failed);
+        assert_eq!((asker.poll(gate), asker.poll(next)), (GateState::Stale, GateState::Pending));
+        assert_eq!(owner.open(), None, "recycled once");
+        if early.is_some() { "free at once" } else { "had to wait" }
+    });
+}
+
+/// C22: whoever drops the last token rings, and the engine that sleeps on the batch wakes.
+#[test]
+fn gate_last_token_wakes_the_engine() {
+    explore(&["ready"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let bell = Arc::new(Bell::new());
+        let line = StartLine::new();
+        let fetcher = line.spawn({
+            let (arriver, bell) = (asker.arriver(), bell.clone());
+            move || {
+                if arriver.arrive(gate) {
+                    bell.ring();
+                }
+            }
+        });
+        let prefetcher = line.spawn({
+            let bell = bell.clone();
+            move || {
+                if owner.arrive(gate) {
+                    bell.ring();
+                }
+            }
+        });
+        line.cross();
+        loop {
+            let ticket = bell.listen();
+            if asker.poll(gate) == GateState::Ready {
+                break;
+            }
+            bell.wait(ticket);
+        }
+        fetcher.join().unwrap();
+        prefetcher.join().unwrap();
+        "ready"
+    });
+}
