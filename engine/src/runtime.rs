@@ -25,6 +25,7 @@ use crate::prefetch::Prefetcher;
 use crate::sample::Sample;
 use crate::start::Started;
 use crate::stats::{Counters, Stats};
+use crate::store::Stores;
 use crate::wave::Engine;
 
 /// What the pop end gets.
@@ -292,6 +293,7 @@ pub(crate) struct Runtime {
     shared: Arc<Shared>,
     fields: Arc<[Field]>,
     threads: Vec<JoinHandle<()>>,
+    own_stores: Option<Arc<Stores>>,
 }
 
 impl Runtime {
@@ -302,8 +304,8 @@ impl Runtime {
         let lookahead = builder.lookahead_samples();
         let (samples_in, samples_out) = ring(lookahead + CONTROL_ROOM, shared.prefetch_bell.clone(), shared.push_bell.clone());
         let (ready_in, ready_out) = ring(READY_ROOM, shared.pop_bell.clone(), shared.engine_bell.clone());
-        let Started { prefetcher, engine } = crate::start::build(&builder, &shared, &fields, samples_out, ready_in)?;
-        let mut runtime = Self { shared: shared.clone(), fields, threads: Vec::new() };
+        let Started { prefetcher, engine, own_stores } = crate::start::build(&builder, &shared, &fields, samples_out, ready_in)?;
+        let mut runtime = Self { shared: shared.clone(), fields, threads: Vec::new(), own_stores };
         // On an error `runtime` is dropped here: it closes, and joins what has been started.
         runtime.spawn("longshore-prefetch", move || Prefetcher::new(prefetcher).run())?;
         let pin = builder.pin_engine;
@@ -379,6 +381,9 @@ impl Drop for Runtime {
         for thread in self.threads.drain(..) {
             // A panic was reported by the thread's own hook, and closed the loader; there is nothing to add.
             let _ = thread.join();
+        }
+        if let Some(stores) = &self.own_stores {
+            stores.close();
         }
     }
 }

@@ -30,6 +30,8 @@ use crate::wave::workers::{TaskQueue, Workers};
 pub(crate) struct Started {
     pub(crate) prefetcher: PrefetcherParts,
     pub(crate) engine: EngineParts,
+    /// The stores, where the loader made them itself.
+    pub(crate) own_stores: Option<Arc<Stores>>,
 }
 
 /// Least bytes beside the batch buffers: metadata, and a chunk in flight per thread.
@@ -112,6 +114,7 @@ pub(crate) fn build(
     ready: Producer<Delivery>,
 ) -> Result<Started, Error> {
     let split = Split::new(builder, &shared.budget);
+    let stores = builder.io.stores.clone().unwrap_or_else(|| make_stores(builder));
     let lookahead = builder.lookahead_samples();
     let (epoch, watermark) = (Epoch::new(), Arc::new(Watermark::new()));
     let (gates, asker) = gate_table(lookahead + 2);
@@ -129,7 +132,7 @@ pub(crate) fn build(
         engine: tickets.clone(),
         watermark: watermark.clone(),
         batches: Batches::new(gates, builder.batch),
-        fetcher: Fetcher { stores: stores(builder), budget: shared.budget.clone() },
+        fetcher: Fetcher { stores: stores.clone(), budget: shared.budget.clone() },
         fields: fields.clone(),
         arrays: Cache { owner: arrays, reader: array_reader },
         shards: Cache { owner: shards, reader: shard_reader.clone() },
@@ -168,7 +171,7 @@ pub(crate) fn build(
         types: FieldTypes::new(fields.clone(), streams),
         max_refs: split.max_refs,
     };
-    Ok(Started { prefetcher, engine })
+    Ok(Started { prefetcher, engine, own_stores: builder.io.stores.is_none().then_some(stores) })
 }
 
 fn table_lease(shared: &Shared, bytes: u64) -> Result<Lease, ConfigError> {
@@ -190,10 +193,7 @@ fn storage(builder: &Builder, shared: &Shared) -> Result<Vec<Storage>, ConfigErr
     sets.ok_or_else(|| ConfigError("the memory budget cannot hold the batch buffers: raise memory_budget".into()))
 }
 
-fn stores(builder: &Builder) -> Arc<Stores> {
-    if let Some(stores) = &builder.io.stores {
-        return stores.clone();
-    }
+fn make_stores(builder: &Builder) -> Arc<Stores> {
     let mut local = LocalOptions { metadata: builder.io.metadata, ..LocalOptions::default() };
     if let Some(threads) = builder.io.io_threads {
         local.io_threads = threads;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longshore::store::{Fault, FaultOn, FaultRule, FaultWhen};
+use longshore::store::{Fault, FaultOn, FaultRule, FaultWhen, LatencyScope};
 use longshore::{CropBox, Dtype, Error, Loader, OnError, PushError, Sample, SampleError, Stage};
 use longshore_tests::{chain, document, expected, memory_stores, sample, sharded, write_array, zstd};
 use serde_json::json;
@@ -173,7 +173,7 @@ fn c26_closing_ends_every_wait() {
     for (number, key) in ["*zarr.json", "*c/0/0/0"].iter().enumerate() {
         for on in [FaultOn::Fetch, FaultOn::Read] {
             let stores = memory_stores(dir.path(), vec![rule(key, on, FaultWhen::Always, Fault::Never)], None);
-            let builder = Loader::builder().crop(CROP, Dtype::Native).batch(2).lookahead(4).stores(stores);
+            let builder = Loader::builder().crop(CROP, Dtype::Native).batch(2).lookahead(4).stores(stores.clone());
             let (mut push, mut pop) = builder.build().unwrap().split();
             let closer = pop.closer();
             let popper = std::thread::spawn(move || {
@@ -191,6 +191,8 @@ fn c26_closing_ends_every_wait() {
             std::thread::sleep(Duration::from_millis(20));
             closer.close();
             assert!(popper.join().unwrap() && pusher.join().unwrap(), "{key} {on:?}");
+            // These stores are the test's own, not the loader's: what they hold back is given up here.
+            stores.close();
         }
     }
 }
@@ -238,7 +240,7 @@ fn c23_idle_means_idle() {
     let dir = tempfile::tempdir().unwrap();
     let uri = array(dir.path());
     let stores = memory_stores(dir.path(), vec![rule("*c/0/1/0", FaultOn::Any, FaultWhen::Always, Fault::Never)], None);
-    let mut loader = Loader::builder().crop(CROP, Dtype::Native).stores(stores).build().unwrap();
+    let mut loader = Loader::builder().crop(CROP, Dtype::Native).stores(stores.clone()).build().unwrap();
     assert!(loader.batches([sample(&uri, &[0, 0, 0], &CROP)]).next().unwrap().is_ok());
     // One sample waits for a shard that never comes.
     loader.push(sample(&uri, &[0, 16, 0], &CROP)).unwrap();
@@ -247,6 +249,7 @@ fn c23_idle_means_idle() {
     std::thread::sleep(Duration::from_secs(2));
     let used = threads_cpu() - before;
     assert!(used <= begun.elapsed().mul_f64(0.001) + TICK, "{used:?} of CPU in 2 s");
+    stores.close();
 }
 
 /// CPU time of this process comes in ticks of this length.
@@ -291,4 +294,22 @@ fn c12_tiny_caches_do_not_deadlock() {
         }
         assert_eq!(seen, 30, "with {slots} slots");
     }
+}
+
+/// C26: a loader that is dropped while its stores hold requests back gives them up: its memory is free at once.
+#[test]
+fn c26_a_dropped_loader_gives_up_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_array(dir.path(), "a", &document(&SHAPE, &[16, 16, 32], sharded(&[8, 8, 8], chain(zstd()))), 3, |_| true);
+    let uri: Arc<str> = path.to_str().unwrap().into();
+    let hour = "const:3600s".parse().unwrap();
+    let mut loader = Loader::builder().crop(CROP, Dtype::Native).latency(hour, LatencyScope::All).build().unwrap();
+    loader.push(sample(&uri, &[0, 0, 0], &CROP)).unwrap();
+    while loader.stats().metadata[0].misses == 0 {
+        std::thread::yield_now();
+    }
+    // The request under way holds the sample's URI.
+    assert!(Arc::strong_count(&uri) > 1);
+    drop(loader);
+    assert_eq!(Arc::strong_count(&uri), 1);
 }

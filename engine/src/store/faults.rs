@@ -281,6 +281,12 @@ impl Store for Faults {
         if self.leaves_alone(key) { self.inner.size_now(key) } else { None }
     }
 
+    fn close(&self) {
+        self.answer_parked();
+        self.queue.cancel();
+        self.inner.close();
+    }
+
     fn cost(&self) -> CostModel {
         self.inner.cost()
     }
@@ -303,6 +309,12 @@ fn answer_of(fired: Fired, fault: Fault, key: &str) -> StoreError {
 
 impl Drop for Faults {
     fn drop(&mut self) {
+        self.answer_parked();
+    }
+}
+
+impl Faults {
+    fn answer_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.never));
         parked.into_iter().for_each(|parked| parked.0());
     }

@@ -176,6 +176,11 @@ impl Store for Latency {
         if self.is_slow() { None } else { self.inner.size_now(key) }
     }
 
+    fn close(&self) {
+        self.queue.cancel();
+        self.inner.close();
+    }
+
     fn cost(&self) -> CostModel {
         let inner = self.inner.cost();
         if !self.is_slow() {

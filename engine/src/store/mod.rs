@@ -156,6 +156,10 @@ pub trait Store: Send + Sync + fmt::Debug {
         Now::WouldBlock
     }
 
+    /// Answers what waits without being worked on (delays, retries) with `Cancelled`, now and from now on. A loader closes
+    /// the stores it made; what the system is already reading ends by itself.
+    fn close(&self) {}
+
     /// What requests cost here.
     fn cost(&self) -> CostModel;
 

@@ -166,6 +166,11 @@ impl Store for Retry {
         self.0.inner.size_now(key).filter(|size| !size.as_ref().is_err_and(StoreError::is_transient))
     }
 
+    fn close(&self) {
+        self.0.queue.cancel();
+        self.0.inner.close();
+    }
+
     fn cost(&self) -> CostModel {
         self.0.inner.cost()
     }

@@ -77,6 +77,13 @@ impl Stores {
         lock(&self.open).memory(name)
     }
 
+    /// Closes every open store; see [`Store::close`].
+    pub fn close(&self) {
+        let stores: Vec<Arc<dyn Store>> = lock(&self.open).stores.values().cloned().collect();
+        // Callbacks run outside the lock.
+        stores.iter().for_each(|store| store.close());
+    }
+
     /// What the open stores have done so far.
     pub fn stats(&self) -> Vec<(Scheme, StoreStats)> {
         lock(&self.open).stores.iter().map(|(scheme, store)| (scheme.clone(), store.stats())).collect()

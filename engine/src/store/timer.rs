@@ -119,6 +119,10 @@ impl DelayQueue {
     pub fn after(&self, delay: Duration, call: Call) {
         let due = self.now().saturating_add(delay);
         let mut heap = lock(&self.shared.heap);
+        if heap.closed {
+            drop(heap);
+            return Entry { due, sequence: 0, call }.fire(Fired::Cancelled);
+        }
         heap.sequence += 1;
         let sequence = heap.sequence;
         heap.entries.push(Entry { due, sequence, call });
@@ -126,6 +130,17 @@ impl DelayQueue {
         if heap.entries.peek().is_some_and(|first| first.sequence == sequence) {
             self.shared.changed.notify_one();
         }
+    }
+
+    /// Calls everything that waits, and everything that will be asked for, with [`Fired::Cancelled`]. The thread ends.
+    pub fn cancel(&self) {
+        let rest = {
+            let mut heap = lock(&self.shared.heap);
+            heap.closed = true;
+            std::mem::take(&mut heap.entries)
+        };
+        self.shared.changed.notify_all();
+        rest.into_sorted_vec().into_iter().rev().for_each(|entry| entry.fire(Fired::Cancelled));
     }
 
     /// Calls that are waiting.
@@ -176,8 +191,7 @@ impl Drop for DelayQueue {
         if let Some(thread) = self.thread.take() {
             join(thread);
         }
-        let rest = std::mem::take(&mut lock(&self.shared.heap).entries);
-        rest.into_sorted_vec().into_iter().rev().for_each(|entry| entry.fire(Fired::Cancelled));
+        self.cancel();
     }
 }
 
