@@ -44,6 +44,7 @@ command -v cc >/dev/null || debian gcc libc6-dev
 
 for name in "$@"; do
     case "$name" in
+        contracts) command -v python3 >/dev/null || debian python3 ;;
         fmt) rust_component fmt rustfmt ;;
         clippy) rust_component clippy clippy ;;
         tests)
