@@ -15,7 +15,7 @@ export RUSTC_BOOTSTRAP=1
 
 found=$(mktemp -d)
 trap 'rm -r "$found"' EXIT
-cargo fuzz build
+cargo fuzz build >"$found/log" 2>&1 || { cat "$found/log" >&2; exit 1; }
 for target in "${targets[@]}"; do
     corpus="fuzz/corpus/$target"
     [ -d "$corpus" ] || { echo "fuzz/run.sh: $target has no corpus in $corpus" >&2; exit 1; }

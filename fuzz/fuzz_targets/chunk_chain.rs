@@ -85,13 +85,7 @@ fn transpose(order: [usize; 3]) -> Transpose {
 fn codec(kind: u8) -> BytesToBytes {
     match kind % 4 {
         0 => BytesToBytes::Zstd { level: 1, checksum: false },
-        1 => BytesToBytes::Blosc {
-            compressor: BloscCompressor::Lz4,
-            level: 5,
-            shuffle: BloscShuffle::Byte,
-            typesize: 2,
-            blocksize: 0,
-        },
+        1 => BytesToBytes::Blosc { compressor: BloscCompressor::Lz4, level: 5, shuffle: BloscShuffle::Byte, typesize: 2, blocksize: 0 },
         2 => BytesToBytes::Gzip { level: 1 },
         _ => BytesToBytes::Crc32c,
     }

@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use longshore_core::bell::Bell;
-use longshore_core::cache::{
-    CacheConfig, CacheOwner, CacheReader, Cancelled, Completion, Handle, Lookup, Request, WaiterId, cache_with,
-};
+use longshore_core::cache::{CacheConfig, CacheOwner, CacheReader, Cancelled, Completion, Handle, Lookup, Request, WaiterId, cache_with};
 use longshore_core::epoch::{Epoch, EpochThread};
 use longshore_core::ordinal::BatchId;
 use longshore_core::watermark::Watermark;

@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             Ok(sample) => {
                 assert!(!sample.fields().is_empty());
                 for field in sample.fields() {
-                    assert!(field.crop_box.shape().iter().all(|&extent| extent > 0));
+                    assert!(field.crop_box.shape().all(|extent| extent > 0));
                 }
             }
             Err(error) => {
