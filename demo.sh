@@ -13,13 +13,14 @@ if ! command -v cargo >/dev/null; then
     echo "and run this again." >&2
     exit 1
 fi
-if ! command -v cc >/dev/null; then
+# The independent Zarr writer brings C and C++ codecs.
+if ! { command -v cc && command -v c++; } >/dev/null; then
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "demo.sh: a C compiler is missing (Debian: sudo apt-get install gcc libc6-dev)" >&2
+        echo "demo.sh: a C and a C++ compiler are needed (Debian: sudo apt-get install g++)" >&2
         exit 1
     fi
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends g++ libc6-dev >/dev/null
 fi
 
 exec cargo run --profile "${LONGSHORE_PROFILE:-release}" -p longshore --bin longshore -- demo "$@"

@@ -10,10 +10,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 # Step, what it does. The order is: cheapest first.
-STEPS=(fmt clippy tests doctests examples demo loom mutants thread-sanitizer address-sanitizer fuzz)
+STEPS=(contracts fmt clippy tests doctests examples demo loom mutants thread-sanitizer address-sanitizer fuzz)
 
 # Seconds per fuzz target.
 FUZZ_SECONDS="${FUZZ_SECONDS:-10}"
+
+step_contracts() { python3 .ci/contracts.py --check; }
 
 step_fmt() { cargo fmt --all --check; }
 

@@ -40,10 +40,12 @@ python_with_zarr() {
 
 [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ] && PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 command -v cargo >/dev/null || missing "cargo is missing; get it with: curl https://sh.rustup.rs -sSf | sh"
-command -v cc >/dev/null || debian gcc libc6-dev
+# zarrs brings C and C++ codecs, libFuzzer is C++.
+{ command -v cc && command -v c++; } >/dev/null || debian g++ libc6-dev
 
 for name in "$@"; do
     case "$name" in
+        contracts) command -v python3 >/dev/null || debian python3 ;;
         fmt) rust_component fmt rustfmt ;;
         clippy) rust_component clippy clippy ;;
         tests)
@@ -51,9 +53,6 @@ for name in "$@"; do
             [ -n "${LONGSHORE_PYTHON:-}" ] || python_with_zarr
             ;;
         thread-sanitizer | address-sanitizer) cargo_tool cargo-nextest ;;
-        fuzz)
-            command -v c++ >/dev/null || debian g++ # libFuzzer is C++
-            cargo_tool cargo-fuzz
-            ;;
+        fuzz) cargo_tool cargo-fuzz ;;
     esac
 done
