@@ -320,11 +320,11 @@ impl Runtime {
     }
 
     /// Runs a thread; if it breaks, the loader closes instead of hanging.
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    fn spawn(&mut self, name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let guard = CloseOnPanic(self.shared.clone());
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             let _guard = guard;
-            body();
+            tracing::debug_span!("longshore", thread = name).in_scope(body);
         });
         let thread = thread.map_err(|error| Error::Internal(format!("the thread {name} could not be started: {error}")))?;
         self.threads.push(thread);

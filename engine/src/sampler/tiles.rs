@@ -182,7 +182,7 @@ mod tests {
                         let mut seen = vec![false; shape as usize];
                         for start in along(shape, crop, stride, edge) {
                             assert!(start < shape as i64);
-                            (start..start + crop as i64).for_each(|at| seen[at as usize] = true);
+                            (start..start + crop as i64).for_each(|at| seen.get_mut(at as usize).into_iter().for_each(|seen| *seen = true));
                         }
                         assert!(seen.iter().all(|seen| *seen), "shape {shape} crop {crop} stride {stride} {edge:?}");
                     }

@@ -208,6 +208,7 @@ impl Engine {
         let refused =
             refused.iter().map(|(row, field, array, at, len, limit)| (*row, too_long(&plan, *row, *field, array, at, *len, *limit)));
         let errors = refused.collect();
+        tracing::debug!(batch = id.get(), references, chunks = chunks.len(), fills = fills.len(), "planned");
         self.rendering.planned(plan, chunks, references, fills, errors);
         self.watermark.advance_to(id.next());
         self.shared.prefetch_bell.ring();
@@ -255,8 +256,14 @@ impl Engine {
                 Some(Outgoing::Batch) => match self.rendering.take_rendered() {
                     None => return worked,
                     Some(Rendered::Dropped) => {}
-                    Some(Rendered::Batch(batch)) => self.held = Some(Delivery::Batch(batch)),
-                    Some(Rendered::Failed(error)) => self.held = Some(Delivery::Failed(error)),
+                    Some(Rendered::Batch(batch)) => {
+                        tracing::debug!(batch = batch.id(), rows = batch.len(), "rendered");
+                        self.held = Some(Delivery::Batch(batch));
+                    }
+                    Some(Rendered::Failed(error)) => {
+                        tracing::warn!(%error, "a batch failed");
+                        self.held = Some(Delivery::Failed(error));
+                    }
                 },
             }
             self.outgoing.pop_front();
