@@ -11,7 +11,7 @@
 //! for batch in loader.batches(samples.iter_from(0).take(10_000)) {
 //!     let batch = batch?; // an error here is one failed batch; the next call goes on
 //!     let voxels: &[f32] = batch.as_slice()?; // [16, 64, 64, 64]
-//!     assert_eq!(voxels.len(), batch.shape().iter().product());
+//!     assert_eq!(voxels.len(), batch.shape().iter().product::<usize>());
 //! }
 //! # Ok(())
 //! # }
