@@ -9,7 +9,7 @@ use super::slots::{Load, Reserved, TaskOfWave, WavePool};
 use super::task::{
     ActiveBatch, ChunkId, FillJob, FillTask, Kept, LoadJob, LoadTask, Outcome, ScatterJob, ScatterTask, Target, Targets, Task,
 };
-use super::window::{Ref, State, Window};
+use super::window::{NEVER, Ref, State, Window};
 use super::workers::TaskQueue;
 use crate::codec::Coverage;
 use crate::config::Builder;
@@ -206,8 +206,8 @@ impl Dispatch {
     fn load_job(&mut self, id: ChunkId, targets: Targets) -> LoadJob {
         let keep = if self.reuse { self.window.keep_buffer(id) } else { None };
         let chunk = self.window.chunk(id);
-        // A chunk that stays is decoded whole: needs that come up later would have it decoded again from the start.
-        let in_parts = keep.is_none() && chunk.array.decoder.can_decode_parts();
+        // A chunk that is wanted again is decoded whole: needs that come up later would have it decoded again from the start.
+        let in_parts = (keep.is_none() || self.window.next_use(id) == NEVER) && chunk.array.decoder.can_decode_parts();
         let wanted = in_parts.then(|| union(targets.iter().map(|target| self.needed(id, target.crop())).collect()));
         LoadJob { chunk: id, array: chunk.array.clone(), coords: chunk.coords.clone(), at: chunk.at.clone(), targets, keep, wanted }
     }
