@@ -128,13 +128,7 @@ impl Prefetcher {
     }
 
     fn cached_answer(&mut self, handle: Handle, id: usize, step: Step) {
-        let guard = self.epoch.pin();
-        let error = match step {
-            Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
-            Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
-            _ => failure(&self.parts.layouts.reader.get(handle, &guard)),
-        };
-        drop(guard);
+        let error = self.failure_of(handle, step);
         let sample = &mut self.samples[id];
         if let Some(error) = error {
             let field = sample.fields.iter().position(|field| field.waits_for(handle, step)).unwrap_or(0);
@@ -166,13 +160,7 @@ impl Prefetcher {
 
     /// What may succeed later must not stay: the next request fetches anew.
     fn forget_transient(&mut self, handle: Handle, step: Step) {
-        let guard = self.epoch.pin();
-        let error = match step {
-            Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
-            Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
-            _ => failure(&self.parts.layouts.reader.get(handle, &guard)),
-        };
-        drop(guard);
+        let error = self.failure_of(handle, step);
         if !error.is_some_and(|error| error.is_transient()) {
             return;
         }
@@ -494,14 +482,18 @@ impl Prefetcher {
         found
     }
 
-    fn fail_from_cache(&mut self, id: usize, field: usize, handle: Handle, step: Step) {
+    /// Why an entry failed, if it did.
+    fn failure_of(&self, handle: Handle, step: Step) -> Option<FetchError> {
         let guard = self.epoch.pin();
-        let error = match step {
+        match step {
             Step::Arrays => failure(&self.parts.arrays.reader.get(handle, &guard)),
             Step::Shards => failure(&self.parts.shards.reader.get(handle, &guard)),
-            _ => failure(&self.parts.layouts.reader.get(handle, &guard)),
-        };
-        drop(guard);
+            Step::Layouts | Step::Done => failure(&self.parts.layouts.reader.get(handle, &guard)),
+        }
+    }
+
+    fn fail_from_cache(&mut self, id: usize, field: usize, handle: Handle, step: Step) {
+        let error = self.failure_of(handle, step);
         let error = error.unwrap_or(FetchError { stage: Stage::Admission, object: None, cause: Cause::Closed });
         self.samples[id].fail_fetch(field, &error);
     }
