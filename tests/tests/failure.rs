@@ -313,3 +313,21 @@ fn c26_a_dropped_loader_gives_up_what_waits() {
     drop(loader);
     assert_eq!(Arc::strong_count(&uri), 1);
 }
+
+/// C32: a shard that is cut off after its index was read: the chunk that is gone is an error, read inline or not, raw or not.
+#[test]
+fn c32_a_shard_cut_off_under_us_is_an_error() {
+    for codecs in [chain(json!([])), chain(zstd())] {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = [32, 32, 32];
+        let path = write_array(dir.path(), "a", &document(&shape, &shape, sharded(&[16, 32, 32], codecs)), 3, |_| true);
+        let uri: Arc<str> = path.to_str().unwrap().into();
+        let mut loader = Loader::builder().crop(CROP, Dtype::Native).build().unwrap();
+        assert!(loader.batches([sample(&uri, &[0, 0, 0], &CROP)]).next().unwrap().is_ok());
+        let shard = std::fs::OpenOptions::new().write(true).open(path.join("c/0/0/0")).unwrap();
+        shard.set_len(100).unwrap();
+        let error = only_error(&mut loader, sample(&uri, &[20, 0, 0], &CROP));
+        let text = error.to_string();
+        assert!(error.stage == Stage::Read && text.contains("c/0/0/0") && text.contains("ends early"), "{text}");
+    }
+}
