@@ -5,7 +5,7 @@
 #   ./test.sh fmt tests   these steps only; their names are below
 #
 # Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/tsan, target/asan, fuzz/target.
-# Measured times, from a clean clone on two cores, stand in CONTRIBUTING.md.
+# Every step prints its time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
