@@ -107,7 +107,8 @@ impl Inspection {
     }
 }
 
-#[cfg(test)]
+// The independent writer comes with the command.
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use std::sync::Arc;
 
