@@ -18,6 +18,7 @@
 //! | [`gate`] | one word per batch: "all resolved, none failed?" |
 //! | [`slot`] | the word of a cache slot: generation, phase, newest batch |
 //! | [`epoch`] | when it is safe to destroy what a reader may hold |
+//! | [`ticket`] | one operation on a device, retired by a callback on a foreign thread |
 //! | [`cache`] | the prefetch cache made of the above |
 
 pub mod bell;
@@ -31,4 +32,5 @@ pub mod ring;
 pub mod semaphore;
 pub mod slot;
 pub mod sync;
+pub mod ticket;
 pub mod watermark;

@@ -18,6 +18,17 @@ pub(crate) fn weaken(name: &str, order: Ordering) -> Ordering {
     if mutant(name) { Ordering::Relaxed } else { order }
 }
 
+/// `weaker` if this mutant is chosen, else the ordering as written.
+pub(crate) fn weaken_to(name: &str, order: Ordering, weaker: Ordering) -> Ordering {
+    if mutant(name) { weaker } else { order }
+}
+
+/// Keeps the memory: whoever comes too late finds cells whose use loom reports, and not freed memory.
+///
+/// # Safety
+/// As the real one.
+pub(crate) unsafe fn free_box<T>(_pointer: *mut T) {}
+
 /// Time does not pass in a model: a timed wait times out at once, which a caller must bear at any moment anyway.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline;
