@@ -1,79 +1,8 @@
 //! The cache: completions, readers, evictions and the owner's end, in pairs.
 
-use longshore_core::bell::Bell;
-use longshore_core::cache::{CacheConfig, CacheOwner, CacheReader, Cancelled, Completion, Handle, Lookup, Request, WaiterId, cache_with};
-use longshore_core::epoch::Epoch;
-use longshore_core::ordinal::BatchId;
-use longshore_core::sync::Arc;
-use longshore_core::watermark::Watermark;
+use crate::rig::{B, Rig, Seen, fetch, see};
+use longshore_core::cache::{Lookup, Request, WaiterId};
 use loom_tests::{Payload, StartLine, explore};
-
-const B: fn(u64) -> BatchId = BatchId::new;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Fault;
-
-impl From<Cancelled> for Fault {
-    fn from(_: Cancelled) -> Self {
-        Self
-    }
-}
-
-struct Rig {
-    owner: CacheOwner<u64, Payload, Fault>,
-    reader: CacheReader<Payload, Fault>,
-    watermark: Arc<Watermark>,
-    bell: Arc<Bell>,
-    epoch: Epoch,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Pending,
-    Ready(u32),
-    Failed,
-    Stale,
-}
-
-impl Rig {
-    fn new(capacity: usize) -> Self {
-        let (epoch, watermark, bell) = (Epoch::new(), Arc::new(Watermark::new()), Arc::new(Bell::new()));
-        let config = CacheConfig { wheel: 2, ..CacheConfig::new(capacity) };
-        let (owner, reader) = cache_with(config, &epoch, watermark.clone(), bell.clone());
-        Self { owner, reader, watermark, bell, epoch }
-    }
-
-    fn fetch(&mut self, key: u64, batch: u64) -> (Handle, Completion<Payload, Fault>) {
-        fetch(&mut self.owner, key, batch).expect("room")
-    }
-
-    /// An entry that may be evicted as soon as the watermark allows.
-    fn settled(&mut self, key: u64, batch: u64) -> Handle {
-        let (handle, completion) = self.fetch(key, batch);
-        completion.complete(Payload::new(key as u32));
-        self.owner.drain_completed(|_, _| {});
-        handle
-    }
-}
-
-fn fetch(owner: &mut CacheOwner<u64, Payload, Fault>, key: u64, batch: u64) -> Option<(Handle, Completion<Payload, Fault>)> {
-    match owner.request(key, &key, B(batch), WaiterId(key as u32)) {
-        Request::Fetch(handle, completion) => Some((handle, completion)),
-        Request::Saturated => None,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn see(reader: &CacheReader<Payload, Fault>, epoch: &Epoch, handle: Handle) -> Seen {
-    let thread = epoch.register();
-    let guard = thread.pin();
-    match reader.get(handle, &guard) {
-        Lookup::Pending => Seen::Pending,
-        Lookup::Ready(value) => Seen::Ready(value.get()),
-        Lookup::Failed(_) => Seen::Failed,
-        Lookup::Stale => Seen::Stale,
-    }
-}
 
 /// A handle of a fetch that is under way is pending or ready, never stale.
 #[test]

@@ -145,3 +145,87 @@ fn gate_last_token_wakes_the_engine() {
         "ready"
     });
 }
+
+/// C14. Threads: a fetcher that drops its token, an asker, the owner, which adds a token for a late sample, drops that and
+/// seals the batch last. Asserted: no token is lost, and nobody sees the gate ready before it is sealed.
+#[test]
+fn gate_adds_until_sealed() {
+    explore(&["asked too early", "seen ready"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let sealed = Arc::new(Payload::new(0));
+        let line = StartLine::new();
+        let arriver = asker.arriver();
+        let fetcher = line.spawn(move || arriver.arrive(gate));
+        let poller = line.spawn({
+            let (asker, sealed) = (asker.clone(), sealed.clone());
+            move || match asker.poll(gate) {
+                GateState::Ready => {
+                    assert_eq!(sealed.get(), 1);
+                    "seen ready"
+                }
+                GateState::Pending => "asked too early",
+                _ => "wrong",
+            }
+        });
+        line.cross();
+        owner.add(gate, 1);
+        assert!(!owner.arrive(gate), "the owner's hold is still there");
+        sealed.set(1);
+        let last = owner.arrive(gate);
+        assert!(last != fetcher.join().unwrap(), "one is the last");
+        assert_eq!(asker.poll(gate), GateState::Ready, "a token was lost or doubled");
+        poller.join().unwrap()
+    });
+}
+
+/// C16. Threads: a fetcher that drops its token, an asker, the owner, which cancels the batch and drops its hold. Asserted:
+/// the counts drain, and the batch is never seen ready.
+#[test]
+fn gate_cancelled_drains() {
+    explore(&["pending", "failed"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let line = StartLine::new();
+        let arriver = asker.arriver();
+        let fetcher = line.spawn(move || arriver.arrive(gate));
+        let poller = line.spawn({
+            let asker = asker.clone();
+            move || asker.poll(gate)
+        });
+        line.cross();
+        owner.set_error(gate);
+        let last = owner.arrive(gate);
+        assert!(last != fetcher.join().unwrap(), "one is the last");
+        assert_eq!(asker.poll(gate), GateState::Failed, "a token or the error was lost");
+        match poller.join().unwrap() {
+            GateState::Pending => "pending",
+            GateState::Failed => "failed",
+            _ => "wrong",
+        }
+    });
+}
+
+/// C17. Threads: an asker of a batch that is over, the owner, which recycles its gate for the next. Asserted: the asker gets
+/// the old batch's answer or is told that its handle is stale; it never takes the next batch for its own.
+#[test]
+fn gate_recycled_meets_a_late_asker() {
+    explore(&["ready", "stale"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        assert!(owner.arrive(gate));
+        let line = StartLine::new();
+        let late = line.spawn(move || asker.poll(gate));
+        line.cross();
+        owner.release(gate);
+        let next = owner.open().expect("recycled at once");
+        assert_eq!(owner.poll(next), GateState::Pending);
+        match late.join().unwrap() {
+            GateState::Ready => "ready",
+            GateState::Stale => "stale",
+            _ => "another batch's",
+        }
+    });
+}

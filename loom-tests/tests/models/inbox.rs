@@ -76,3 +76,28 @@ fn inbox_close_loses_nothing() {
         }
     });
 }
+
+/// C22. Threads: one that closes, the consumer, which sleeps on the empty mailbox. Asserted: it wakes and sees the close.
+#[test]
+fn mailbox_close_wakes_the_consumer() {
+    explore(&["closed at once", "woken"], || {
+        let mailbox = Arc::new(Mailbox::<Payload>::new(Arc::new(Bell::new())));
+        let line = StartLine::new();
+        let closer = line.spawn({
+            let mailbox = mailbox.clone();
+            move || assert_eq!(mailbox.close().count(), 0)
+        });
+        line.cross();
+        let mut waits = 0;
+        loop {
+            let heard = mailbox.bell().listen();
+            if mailbox.is_closed() {
+                break;
+            }
+            mailbox.bell().wait(heard);
+            waits += 1;
+        }
+        closer.join().unwrap();
+        if waits == 0 { "closed at once" } else { "woken" }
+    });
+}
