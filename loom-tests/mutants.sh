@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
 grep -v '^#' loom-tests/mutants.txt | awk '{ print $1 }' | sort >"$work/listed"
-grep -rhoE '(mutant|weaken)\([^"]*"[a-z-]+"' core/src | grep -oE '"[a-z-]+"' | tr -d '"' | sort -u >"$work/coded"
+grep -rhoE '(mutant|weaken|weaken_to)\([^"]*"[a-z-]+"' core/src | grep -oE '"[a-z-]+"' | tr -d '"' | sort -u >"$work/coded"
 diff "$work/listed" "$work/coded" || { echo "mutants.txt and core name different mutants" >&2; exit 1; }
 
 target="${CARGO_TARGET_DIR:-target/loom}"
