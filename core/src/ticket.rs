@@ -41,7 +41,7 @@
 //! forbidden there: a CUDA host function, for one, may not call CUDA.
 
 use crate::bell::Bell;
-use crate::sync::{Arc, AtomicU32, Deadline, Ordering, UnsafeCell, free_box, mutant, weaken, weaken_to};
+use crate::sync::{Arc, AtomicU32, Deadline, Ordering, UnsafeCell, destroy_box, mutant, weaken, weaken_to};
 use std::ffi::c_void;
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -87,7 +87,7 @@ impl<T> Record<T> {
     /// The other end is gone, its going is acquired, and the caller's end is not used again.
     unsafe fn free(record: NonNull<Self>) -> T {
         let shared = {
-            // SAFETY: the record is alive until `free_box` below.
+            // SAFETY: the record is alive until `destroy_box` below.
             unsafe { record.as_ref() }
         };
         // SAFETY: nobody else is left.
@@ -95,7 +95,7 @@ impl<T> Record<T> {
         // SAFETY: nobody else is left.
         let payload = shared.payload.with_mut(|payload| unsafe { (*payload).take() });
         // SAFETY: the record came from `Box::into_raw`, and this end is the last.
-        unsafe { free_box(record.as_ptr()) };
+        unsafe { destroy_box(record.as_ptr()) };
         drop(bell);
         payload.expect(FREED)
     }

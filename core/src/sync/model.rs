@@ -23,11 +23,15 @@ pub(crate) fn weaken_to(name: &str, order: Ordering, weaker: Ordering) -> Orderi
     if mutant(name) { weaker } else { order }
 }
 
-/// Keeps the memory: whoever comes too late finds cells whose use loom reports, and not freed memory.
+/// Destroys what is in a box and keeps its memory: whoever comes too late finds a destroyed value, whose use the model
+/// reports, and not freed memory.
 ///
 /// # Safety
 /// As the real one.
-pub(crate) unsafe fn free_box<T>(_pointer: *mut T) {}
+pub(crate) unsafe fn destroy_box<T>(pointer: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::drop_in_place(pointer) };
+}
 
 /// Time does not pass in a model: a timed wait times out at once, which a caller must bear at any moment anyway.
 #[derive(Clone, Copy, Debug)]

@@ -22,11 +22,11 @@ pub(crate) const fn weaken_to(_mutant: &str, order: Ordering, _weaker: Ordering)
     order
 }
 
-/// Frees a box.
+/// Destroys a box.
 ///
 /// # Safety
 /// `pointer` came from [`Box::into_raw`] or [`Box::leak`], and nobody uses it again.
-pub(crate) unsafe fn free_box<T>(pointer: *mut T) {
+pub(crate) unsafe fn destroy_box<T>(pointer: *mut T) {
     // SAFETY: the caller's promise.
     drop(unsafe { Box::from_raw(pointer) });
 }

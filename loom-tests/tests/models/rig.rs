@@ -2,7 +2,7 @@
 
 use longshore_core::bell::Bell;
 use longshore_core::cache::{CacheConfig, CacheOwner, CacheReader, Cancelled, Completion, Handle, Lookup, Request, WaiterId, cache_with};
-use longshore_core::epoch::Epoch;
+use longshore_core::epoch::{Epoch, EpochThread};
 use longshore_core::ordinal::BatchId;
 use longshore_core::sync::Arc;
 use longshore_core::watermark::Watermark;
@@ -65,7 +65,11 @@ pub(crate) fn fetch(owner: &mut CacheOwner<u64, Payload, Fault>, key: u64, batch
 }
 
 pub(crate) fn see(reader: &CacheReader<Payload, Fault>, epoch: &Epoch, handle: Handle) -> Seen {
-    let thread = epoch.register();
+    see_under(reader, &epoch.register(), handle)
+}
+
+/// The same on a thread that registered before: registrations add steps to explore.
+pub(crate) fn see_under(reader: &CacheReader<Payload, Fault>, thread: &EpochThread, handle: Handle) -> Seen {
     let guard = thread.pin();
     match reader.get(handle, &guard) {
         Lookup::Pending => Seen::Pending,
