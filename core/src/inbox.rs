@@ -102,7 +102,7 @@ impl<T: Send> Inbox<T> {
     /// Closes the inbox: a push after this hands its message back. Answers the messages that were still there.
     pub fn close(&self) -> Messages<T> {
         // Acquire: pairs with the Release of each push. There is nothing to release: the mark carries no data.
-        Messages::turned_over(self.head.swap(closed(), Ordering::Acquire))
+        Messages::turned_over(self.head.swap(closed(), weaken("inbox-close-relaxed", Ordering::Acquire)))
     }
 
     /// Whether the inbox was closed.

@@ -4,7 +4,8 @@ use crate::rig::{B, Rig, Seen, fetch, see, see_under};
 use longshore_core::cache::{Lookup, Request, WaiterId};
 use loom_tests::{Payload, StartLine, explore};
 
-/// A handle of a fetch that is under way is pending or ready, never stale.
+/// C02. Threads: a fetcher that completes the entry, a reader. Asserted: a handle of a fetch under way is pending or
+/// ready with its whole value, never stale.
 #[test]
 fn cache_publication_meets_a_reader() {
     explore(&["pending", "ready"], || {
@@ -24,7 +25,8 @@ fn cache_publication_meets_a_reader() {
     });
 }
 
-/// C05, C22: two completions on two threads: the owner wakes and tells each waiter once.
+/// C05, C22. Threads: two fetchers that complete an entry each, the owner, which sleeps until both are told.
+/// Asserted: it wakes, tells each waiter once, and the values are there by then.
 #[test]
 fn cache_completions_wake_the_owner() {
     explore(&["0 1", "1 0"], || {
@@ -59,7 +61,8 @@ fn cache_completions_wake_the_owner() {
     });
 }
 
-/// C06: a completion that is dropped ends the wait as one that fails.
+/// C06, C22. Threads: a fetcher that drops its completion, the owner, which sleeps until its waiter is told.
+/// Asserted: it wakes, once, and the entry has failed.
 #[test]
 fn cache_dropped_completion_wakes_the_owner() {
     explore(&["cancelled"], || {
@@ -82,7 +85,8 @@ fn cache_dropped_completion_wakes_the_owner() {
     });
 }
 
-/// C05: a second request that meets the completion gets the value, or is told; one of the two.
+/// C05. Threads: a fetcher that completes the entry, the owner, which asks for the same key meanwhile. Asserted: the
+/// second request has the value or its waiter is told, one of the two.
 #[test]
 fn cache_late_request_is_answered_or_told() {
     explore(&["ready", "told"], || {
@@ -104,7 +108,8 @@ fn cache_late_request_is_answered_or_told() {
     });
 }
 
-/// C01, C02, C03: a reader against eviction and reuse of its slot: its own value, alive, or stale; never the next one's.
+/// C01, C02, C03. Threads: a reader, the owner, which evicts the entry and uses its slot for another. Asserted: the
+/// reader sees its own value, alive, or that it is stale; never the next one's.
 #[test]
 fn cache_reader_meets_eviction_and_reuse() {
     explore(&["its own", "stale"], || {
@@ -130,7 +135,8 @@ fn cache_reader_meets_eviction_and_reuse() {
     });
 }
 
-/// C03: a value that is held under a guard outlives its eviction, and is destroyed once.
+/// C03. Threads: a reader that looks twice under one guard, the owner, which forgets the entry. Asserted: the value
+/// that is held outlives its eviction, and is destroyed once.
 #[test]
 fn cache_held_value_outlives_its_eviction() {
     explore(&["held", "gone before"], || {
@@ -157,8 +163,8 @@ fn cache_held_value_outlives_its_eviction() {
     });
 }
 
-/// C08: a pin from another thread against an eviction: the pinned entry stays and the request is refused, or the entry
-/// goes and the pin says so.
+/// C08. Threads: one that pins the entry, the owner, which looks for room. Asserted: the pinned entry stays and the
+/// request is refused, or the entry goes and the pin says so.
 #[test]
 fn cache_pin_meets_eviction() {
     explore(&["pinned", "evicted"], || {
@@ -179,7 +185,8 @@ fn cache_pin_meets_eviction() {
     });
 }
 
-/// C08: whoever pins to the next batch before moving the watermark past this one keeps the entry.
+/// C08. Threads: a planner that pins the entry to the next batch and then moves the watermark past this one, the
+/// owner, which looks for room. Asserted: the entry stays.
 #[test]
 fn cache_watermark_moves_behind_a_pin() {
     explore(&["refused"], || {
@@ -201,7 +208,8 @@ fn cache_watermark_moves_behind_a_pin() {
     });
 }
 
-/// C12, C22: a refused request that waits for the watermark is woken by its advance, and then succeeds.
+/// C12, C22. Threads: a planner that moves the watermark and rings, the owner, whose request is refused until then.
+/// Asserted: it wakes, and the request succeeds.
 #[test]
 fn cache_watermark_wakes_who_was_refused() {
     explore(&["at once", "after a wait"], || {
@@ -232,8 +240,8 @@ fn cache_watermark_wakes_who_was_refused() {
     });
 }
 
-/// C01, C07: an entry forgotten while its completion comes: its waiter is told, then it is gone, and its slot serves
-/// the next.
+/// C01, C07. Threads: a fetcher that completes the entry, the owner, which forgets it. Asserted: its waiter is told,
+/// once, then it is gone, and its slot serves the next.
 #[test]
 fn cache_forgotten_while_completing() {
     explore(&["told at once", "told later"], || {

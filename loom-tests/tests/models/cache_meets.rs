@@ -2,7 +2,7 @@
 
 use crate::rig::{B, Fault, Rig, Seen, fetch, see};
 use longshore_core::bell::Bell;
-use longshore_core::cache::Lookup;
+use longshore_core::cache::{Lookup, Request, WaiterId};
 use longshore_core::gate::{GateState, gate_table};
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
@@ -62,6 +62,32 @@ fn cache_failure_meets_a_reader() {
             Seen::Failed => "failed",
             _ => "wrong",
         }
+    });
+}
+
+/// C05. Threads: a fetcher that completes the entry, the owner, which asks for its key again once its waiter was told.
+/// Asserted: the answer is there at once, or the second waiter would never be told.
+#[test]
+fn cache_told_means_complete() {
+    explore(&["at once", "after a wait"], || {
+        let mut rig = Rig::new(1);
+        let (_, completion) = rig.fetch(1, 0);
+        let line = StartLine::new();
+        let fetcher = line.spawn(move || completion.complete(Payload::new(1)));
+        line.cross();
+        let (mut told, mut waits) = (0, 0);
+        loop {
+            let heard = rig.bell.listen();
+            rig.owner.drain_completed(|_, _| told += 1);
+            if told == 1 {
+                break;
+            }
+            rig.bell.wait(heard);
+            waits += 1;
+        }
+        assert!(matches!(rig.owner.request(1, &1, B(1), WaiterId(9)), Request::Ready(_)), "told too early");
+        fetcher.join().unwrap();
+        if waits == 0 { "at once" } else { "after a wait" }
     });
 }
 

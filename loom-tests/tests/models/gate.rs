@@ -5,7 +5,8 @@ use longshore_core::gate::{GateState, gate_table};
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
 
-/// C14: ready means that everything is done and visible, to the asker and to whoever dropped the last token.
+/// C14. Threads: a fetcher and the owner, which drop a token each, an asker. Asserted: one of the two is the last and
+/// sees what the other did; who sees the gate ready sees both.
 #[test]
 fn gate_ready_publishes_everything() {
     explore(&["asked too early", "seen ready"], || {
@@ -49,7 +50,8 @@ fn gate_ready_publishes_everything() {
     });
 }
 
-/// C15: nobody sees the failing token gone and the gate clean.
+/// C15. Threads: a fetcher that fails, the owner, which arrives, an asker. Asserted: nobody sees the failing token
+/// gone and the gate clean.
 #[test]
 fn gate_error_comes_with_its_token() {
     explore(&["pending", "failed"], || {
@@ -79,7 +81,8 @@ fn gate_error_comes_with_its_token() {
     });
 }
 
-/// C17: released while a token is out: not another batch's until the token is gone, and then not this one's.
+/// C17. Threads: a fetcher that drops the last token, an asker, the owner, which releases before that and opens a
+/// gate. Asserted: the gate is not another batch's until the token is gone, and recycled once.
 #[test]
 fn gate_early_release_is_deferred() {
     explore(&["free at once", "had to wait"], || {
@@ -107,7 +110,8 @@ fn gate_early_release_is_deferred() {
     });
 }
 
-/// C22: whoever drops the last token rings, and the engine that sleeps on the batch wakes.
+/// C22. Threads: a fetcher and the prefetcher, which drop a token each and ring if it was the last, the engine, which
+/// sleeps until the gate is ready. Asserted: it wakes.
 #[test]
 fn gate_last_token_wakes_the_engine() {
     explore(&["ready"], || {
