@@ -3,7 +3,8 @@
 #
 #   --real-epoch          as the first argument: only the models of the cache, with crossbeam's collector as it is instead
 #                         of the stand-in of core/src/epoch/model.rs
-#   LOOM_MAX_PREEMPTIONS  how many times a run may switch threads against their will (2: what most bugs need; 3: slower)
+#   LOOM_MAX_PREEMPTIONS  how many times a run may switch threads against their will (2 unless given; 3: slower,
+#                         see README.md)
 #   LOOM_MAX_BRANCHES     how long a run may be before it is taken for a spin
 #
 # Own target directories: the flags would rebuild everything else.
@@ -16,7 +17,7 @@ if [ "${1:-}" = --real-epoch ]; then
 fi
 export RUSTFLAGS="${RUSTFLAGS:-} $flags"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$target}"
-export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-3}"
+export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
 export LOOM_MAX_BRANCHES="${LOOM_MAX_BRANCHES:-10000}"
 # shellcheck disable=SC2086 # no model named: no filter
 exec cargo test --profile loom -p loom-tests --test models -- $models "$@"

@@ -129,7 +129,6 @@ impl<P> Retired<P> {
 /// `payload` is what the operation leaves behind, lengths and status for instance, and whatever must live as long as it
 /// is in flight: parameters that the driver reads late, leases on buffers and files. It does not move until it is taken
 /// out. `bell` is rung when the operation is over; it may be rung for other reasons too.
-#[must_use]
 pub fn ticket<T: Send + 'static>(payload: T, bell: Arc<Bell>) -> (Ticket<T>, Retire<T>) {
     let (payload, bell) = (UnsafeCell::new(Some(payload)), UnsafeCell::new(Some(bell)));
     let record = NonNull::from(Box::leak(Box::new(Record { word: AtomicU32::new(0), payload, bell })));

@@ -1,26 +1,25 @@
 use super::*;
 use crate::ring::{Consumer, Producer, ring};
 use crate::semaphore::Semaphore;
-use std::cell::UnsafeCell as Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 /// What a read leaves behind, with a lease that tells whether the record was freed.
 struct Read {
     /// Written by the device while the operation is in flight, as cuFile writes its byte counts.
-    observed: Shared<i64>,
+    observed: UnsafeCell<i64>,
     status: i32,
     _lease: Arc<()>,
 }
 
 fn read(lease: &Arc<()>) -> Read {
-    Read { observed: Shared::new(0), status: -1, _lease: lease.clone() }
+    Read { observed: UnsafeCell::new(0), status: -1, _lease: lease.clone() }
 }
 
 impl Read {
     fn observed(&self) -> i64 {
-        // SAFETY: whoever has a `&Read` has it from a retired ticket: the device is through.
-        unsafe { *self.observed.get() }
+        // SAFETY: whoever has a `&Read` has it from a retired ticket or in the callback: the device is through.
+        self.observed.with(|bytes| unsafe { *bytes })
     }
 }
 
@@ -52,7 +51,7 @@ impl Stream {
 
     /// A read that observes `bytes`, and the callback behind it.
     fn read(&mut self, mut retire: Retire<Read>, bytes: i64) {
-        let into = retire.payload().observed.get();
+        let into = retire.payload().observed.with_mut(|bytes| bytes);
         self.submit(Work::Read { into, bytes });
         self.submit(Work::Callback(finish, retire.into_raw()));
     }
@@ -89,7 +88,7 @@ unsafe extern "C" fn finish(raw: *mut c_void) {
     // SAFETY: the stream runs this once per submitted read.
     let mut retire = unsafe { Retire::<Read>::from_raw(raw) };
     let read = retire.payload();
-    read.status = i32::from(*read.observed.get_mut() < 0);
+    read.status = i32::from(read.observed() < 0);
     retire.complete();
 }
 
