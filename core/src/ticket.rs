@@ -94,7 +94,7 @@ impl<T> Record<T> {
         let bell = shared.bell.with_mut(|bell| unsafe { (*bell).take() });
         // SAFETY: nobody else is left.
         let payload = shared.payload.with_mut(|payload| unsafe { (*payload).take() });
-        // SAFETY: the record came from `Box::into_raw`, and this end is the last.
+        // SAFETY: the record came from `Box::leak`, and this end is the last.
         unsafe { destroy_box(record.as_ptr()) };
         drop(bell);
         payload.expect(FREED)
