@@ -23,9 +23,28 @@ impl Read {
     }
 }
 
+/// Parks a stream. Made after the stream, so that a test that fails opens it before it waits for the stream's end.
+struct Barrier(Arc<Semaphore>);
+
+impl Barrier {
+    fn on(stream: &mut Stream) -> Self {
+        let open = Arc::new(Semaphore::new(0));
+        stream.submit(Work::Park(open.clone()));
+        Self(open)
+    }
+
+    fn open(self) {}
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// What a stream runs, in order.
 enum Work {
-    Barrier(Arc<Semaphore>),
+    Park(Arc<Semaphore>),
     Read { into: *mut i64, bytes: i64 },
     Callback(unsafe extern "C" fn(*mut c_void), *mut c_void),
 }
@@ -74,7 +93,7 @@ impl Drop for Stream {
 fn run(mut queue: Consumer<Work>) {
     while let Ok(work) = queue.pop_blocking() {
         match work {
-            Work::Barrier(open) => assert!(open.acquire()),
+            Work::Park(open) => assert!(!open.acquire()),
             // SAFETY: the cell lives until the callback, which lies behind this in the stream.
             Work::Read { into, bytes } => unsafe { *into = bytes },
             // SAFETY: the pointer is the callback's, which runs once.
@@ -102,16 +121,16 @@ fn done(answer: Option<Retired<&Read>>) -> (i64, i32) {
 
 #[test]
 fn c45_parked_behind_a_barrier_it_is_not_ready_and_released_it_is() {
-    let (lease, open) = (Arc::new(()), Arc::new(Semaphore::new(0)));
+    let lease = Arc::new(());
     let mut stream = Stream::new();
-    stream.submit(Work::Barrier(open.clone()));
+    let barrier = Barrier::on(&mut stream);
     let (ticket, retire) = ticket(read(&lease), Arc::new(Bell::new()));
     stream.read(retire, 4096);
     assert!(!ticket.is_ready(), "the submission says nothing");
     assert!(ticket.ask().is_none());
     assert!(ticket.wait_timeout(Duration::ZERO).is_none());
     let ticket = ticket.take().map(|_| ()).expect_err("in flight");
-    open.release(1);
+    barrier.open();
     assert_eq!(done(Some(ticket.wait())), (4096, 0));
 }
 
@@ -137,15 +156,14 @@ fn c46_a_ready_ticket_may_be_asked_again_and_again() {
 
 #[test]
 fn c46_a_ticket_that_nobody_asks_is_reclaimed() {
-    let (lease, open) = (Arc::new(()), Arc::new(Semaphore::new(0)));
-    let bell = Arc::new(Bell::new());
+    let (lease, bell) = (Arc::new(()), Arc::new(Bell::new()));
     let mut stream = Stream::new();
-    stream.submit(Work::Barrier(open.clone()));
+    let barrier = Barrier::on(&mut stream);
     let (early, retire) = ticket(read(&lease), bell.clone());
     stream.read(retire, 1);
     drop(early);
     assert_eq!(Arc::strong_count(&lease), 2, "still in flight: the device writes into the record");
-    open.release(1);
+    barrier.open();
     stream.synchronize();
     assert_eq!(Arc::strong_count(&lease), 1, "the callback freed it");
 
@@ -161,16 +179,16 @@ fn c46_a_ticket_that_nobody_asks_is_reclaimed() {
 
 #[test]
 fn c46_waiting_is_for_this_ticket_alone() {
-    let (lease, open, bell) = (Arc::new(()), Arc::new(Semaphore::new(0)), Arc::new(Bell::new()));
+    let (lease, bell) = (Arc::new(()), Arc::new(Bell::new()));
     let (mut free, mut parked) = (Stream::new(), Stream::new());
-    parked.submit(Work::Barrier(open.clone()));
+    let barrier = Barrier::on(&mut parked);
     let (other, retire) = ticket(read(&lease), bell.clone());
     parked.read(retire, 2);
     let (this, retire) = ticket(read(&lease), bell.clone());
     free.read(retire, 1);
     assert_eq!(done(Some(this.wait())), (1, 0));
     assert!(!other.is_ready());
-    open.release(1);
+    barrier.open();
     assert_eq!(done(Some(other.wait())), (2, 0));
 }
 
