@@ -4,7 +4,7 @@
 #   ./test.sh             all steps
 #   ./test.sh fmt tests   these steps only; their names are below
 #
-# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/tsan, target/asan, fuzz/target.
+# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/loom-epoch, target/tsan, target/asan, fuzz/target.
 # Every step prints its time.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -35,9 +35,17 @@ step_demo() {
     rm -r "$data"
 }
 
-step_loom() { LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}" loom-tests/run.sh; }
+# Every model, then those of the cache with crossbeam's own collector.
+step_loom() {
+    loom-tests/table.py --check
+    loom-tests/run.sh
+    loom-tests/run.sh --real-epoch
+}
 
-step_mutants() { loom-tests/mutants.sh; }
+step_mutants() {
+    loom-tests/mutants.sh
+    loom-tests/mutants.sh --real-epoch
+}
 
 step_thread-sanitizer() { .ci/sanitize.sh thread; }
 

@@ -115,13 +115,14 @@ impl Bell {
         // Relaxed on success: the value equals the ticket's, which `listen` acquired. Acquire on failure: pairs with
         // the Release of the ring that made it fail.
         let asleep = ticket.0 | ASLEEP;
-        self.word.word().compare_exchange(ticket.0, asleep, Ordering::Relaxed, Ordering::Acquire).is_ok()
+        let acquire = weaken("bell-refuse-relaxed", Ordering::Acquire);
+        self.word.word().compare_exchange(ticket.0, asleep, Ordering::Relaxed, acquire).is_ok()
     }
 
     /// Clears the asleep bit; answers the word as it was. Only the sleeper calls this.
     fn wake_up(&self) -> u32 {
         // Acquire: pairs with the Release of the rings that woke this thread.
-        self.word.word().fetch_and(!ASLEEP, Ordering::Acquire)
+        self.word.word().fetch_and(!ASLEEP, weaken("bell-wake-relaxed", Ordering::Acquire))
     }
 }
 

@@ -29,7 +29,7 @@
 //!
 //! A compare-exchange fails only if another thread's step succeeded, so the loops are lock-free.
 
-use crate::sync::{Arc, AtomicU64, Ordering, mutant, weaken};
+use crate::sync::{Arc, AtomicU64, Ordering, mutant, weaken, weaken_to};
 use crossbeam_utils::CachePadded;
 use std::collections::VecDeque;
 
@@ -105,6 +105,11 @@ impl Gates {
             assert!(now.generation() == h.generation, "{h:?} is used after its gate was recycled");
             assert!(now.pending() > 0, "{h:?} is used after its last token was dropped");
             let next = step(now);
+            if order == Ordering::Release && mutant("gate-change-store") {
+                // The mutant forgets what happened since the load.
+                self.word(h).store(next, order);
+                return GateWord(next);
+            }
             match self.word(h).compare_exchange(word, next, order, Ordering::Relaxed) {
                 Ok(_) => return GateWord(next),
                 Err(other) => word = other,
@@ -127,7 +132,8 @@ impl Gates {
     fn drop_token(&self, h: GateHandle, mark: u64) -> bool {
         // AcqRel. Release: pairs with the Acquire of `poll`. Acquire: who drops the last token has seen what all
         // others did, and may act on it.
-        let order = weaken("gate-arrive-relaxed", Ordering::AcqRel);
+        let order = weaken_to("gate-arrive-no-acquire", Ordering::AcqRel, Ordering::Release);
+        let order = weaken_to("gate-arrive-no-release", order, Ordering::Acquire);
         if mark != 0 && mutant("gate-error-after-token") {
             let last = self.change(h, order, |word| word.0 - 1).pending() == 0;
             self.word(h).fetch_or(mark, Ordering::Release);
@@ -305,7 +311,8 @@ impl GateOwner {
 
     fn recycle(&mut self, h: GateHandle) {
         self.released[h.slot as usize] = false;
-        match h.generation.checked_add(1) {
+        let next = if mutant("gate-recycle-same-generation") { Some(h.generation) } else { h.generation.checked_add(1) };
+        match next {
             Some(next) => {
                 // Release: pairs with `poll`, whose handle is stale from here on.
                 self.gates.word(h).store(GateWord::new(next, 0).0, Ordering::Release);

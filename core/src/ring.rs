@@ -57,7 +57,7 @@ struct Words {
 impl Words {
     fn close(&self) {
         // Release: continues the producer's release sequence; the consumer that sees the bit sees every cell.
-        self.tail.fetch_or(CLOSED, Ordering::Release);
+        self.tail.fetch_or(CLOSED, weaken("ring-close-relaxed", Ordering::Release));
         if !mutant("ring-close-no-ring") {
             self.consumer.ring();
             self.producer.ring();

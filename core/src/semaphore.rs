@@ -115,7 +115,7 @@ impl Semaphore {
     /// Wakes every sleeper for good: once the permits are taken, [`acquire`](Self::acquire) answers false.
     pub fn close(&self) {
         // Release: pairs with the Acquire of the acquirers that answer false.
-        self.word.word().fetch_or(CLOSED, Ordering::Release);
+        self.word.word().fetch_or(CLOSED, weaken("semaphore-close-relaxed", Ordering::Release));
         if !mutant("semaphore-close-no-wake") {
             self.word.wake_all();
         }

@@ -35,7 +35,7 @@
 //! Generations do not wrap. A slot that has used its last one stays Retired for good (33.5 M incarnations).
 
 use crate::ordinal::{BatchId, ORDINAL_BITS};
-use crate::sync::{AtomicU64, Ordering, mutant, weaken};
+use crate::sync::{AtomicU64, Ordering, mutant, weaken, weaken_to};
 
 /// Bits of the generation.
 pub const GENERATION_BITS: u32 = 25;
@@ -191,7 +191,8 @@ impl Slot {
                 return Some(word);
             }
             // Acquire: pairs with the publication. Release: the eviction that follows has seen the pin.
-            let before = SlotWord(self.0.fetch_max(pinned, weaken("slot-pin-relaxed", Ordering::AcqRel)));
+            let order = weaken_to("slot-pin-no-acquire", Ordering::AcqRel, Ordering::Release);
+            let before = SlotWord(self.0.fetch_max(pinned, order));
             if mutant("slot-pin-unchecked") || (before.generation() == generation && before.phase() == phase) {
                 return Some(before);
             }
@@ -208,7 +209,7 @@ impl Slot {
             self.0.store(SlotWord::new(word.generation(), phase, word.last()).0, Ordering::Release);
             return;
         }
-        self.leave_loading(phase, weaken("slot-publish-relaxed", Ordering::AcqRel));
+        self.leave_loading(phase, weaken_to("slot-publish-no-release", Ordering::AcqRel, Ordering::Acquire));
     }
 
     /// Loading -> Retired: the owner is gone, and so is the reason to publish. The completion's holder's.

@@ -13,4 +13,4 @@ use model as imp;
 
 pub use imp::{Arc, AtomicPtr, AtomicU32, AtomicU64, Deadline, Futex, Ordering, UnsafeCell};
 
-pub(crate) use imp::{mutant, weaken};
+pub(crate) use imp::{destroy_box, mutant, weaken, weaken_to};

@@ -3,6 +3,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread::ThreadId;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -55,13 +56,15 @@ pub fn explore(expected: &[&'static str], model: impl Fn() -> &'static str + Sen
     });
     let expected: BTreeSet<_> = expected.iter().copied().collect();
     assert_eq!(*seen.lock().unwrap(), expected, "the census of outcomes");
-    println!("{} runs", runs.load(std::sync::atomic::Ordering::Relaxed));
+    // Libtest names a test's thread after the test; `counts.sh` collects these lines.
+    println!("explored {} {}", std::thread::current().name().unwrap_or("?"), runs.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 /// Data that a protocol hands over: reading or destroying it without a happens-before edge is reported by loom.
 #[derive(Debug)]
 pub struct Payload {
     number: UnsafeCell<u32>,
+    watch: Watch,
 }
 
 // SAFETY: sharing it is what the models try: loom reports every access that a protocol fails to order.
@@ -74,7 +77,14 @@ impl Payload {
     /// A payload that holds `number`.
     #[must_use]
     pub fn new(number: u32) -> Self {
-        Self { number: UnsafeCell::new(number) }
+        Self::watched(number).0
+    }
+
+    /// A payload, and what tells who destroyed it.
+    #[must_use]
+    pub fn watched(number: u32) -> (Self, Watch) {
+        let watch = Watch::default();
+        (Self { number: UnsafeCell::new(number), watch: watch.clone() }, watch)
     }
 
     /// Changes the number.
@@ -100,5 +110,18 @@ impl Drop for Payload {
     fn drop(&mut self) {
         assert_ne!(self.get(), DEAD, "destroyed twice");
         self.set(DEAD);
+        *self.watch.0.lock().unwrap() = Some(loom::thread::current().id());
+    }
+}
+
+/// Tells which thread destroyed a payload. Outside the model: looking orders nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(std::sync::Arc<Mutex<Option<ThreadId>>>);
+
+impl Watch {
+    /// The thread that destroyed the payload, if one did by now.
+    #[must_use]
+    pub fn destroyed_by(&self) -> Option<ThreadId> {
+        *self.0.lock().unwrap()
     }
 }

@@ -7,4 +7,4 @@
 #[cfg(loom)]
 mod harness;
 #[cfg(loom)]
-pub use harness::{Payload, StartLine, explore};
+pub use harness::{Payload, StartLine, Watch, explore};

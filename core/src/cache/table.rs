@@ -131,10 +131,16 @@ impl<V, E> Table<V, E> {
         }
         let phase = if outcome.is_ok() { Phase::Ready } else { Phase::Failed };
         let payload = Box::into_raw(Box::new(Payload { generation: h.generation, outcome }));
+        if mutant("table-publish-first") {
+            cell.word.publish(phase);
+        }
         // Release: pairs with the Acquire of readers. The cell holds null: it was emptied when the slot was retired.
         cell.value.store(payload, weaken("table-value-store-relaxed", Ordering::Release));
-        cell.word.publish(phase);
-        match self.push_completed(h.slot) {
+        let too_early = mutant("table-push-first").then(|| self.push_completed(h.slot));
+        if !mutant("table-publish-first") {
+            cell.word.publish(phase);
+        }
+        match too_early.unwrap_or_else(|| self.push_completed(h.slot)) {
             Some(true) if !mutant("table-no-ring") => self.bell.ring(),
             Some(_) => {}
             None if mutant("table-no-take-back") => {}

@@ -1,7 +1,7 @@
 //! A stand-in for the collector under loom: it destroys what was deferred as soon as nobody is pinned.
 
+use crate::sync::destroy_box;
 use loom::sync::{Arc, Mutex};
-use std::ptr;
 
 type Deferred = Box<dyn FnOnce() + Send>;
 
@@ -70,8 +70,7 @@ impl Guard<'_> {
         self.epoch.identity()
     }
 
-    /// Destroys the value at `unlinked` once nobody is pinned. The box itself is leaked, so that a reader that comes
-    /// too late finds a destroyed value, which the model reports, and not freed memory.
+    /// Destroys the value at `unlinked` once nobody is pinned.
     ///
     /// # Safety
     /// As the real one.
@@ -83,7 +82,7 @@ impl Guard<'_> {
         let destroy: Deferred = Box::new(move || {
             let unlinked: Unlinked<T> = unlinked;
             // SAFETY: the caller unlinked it, and every reader is gone.
-            unsafe { ptr::drop_in_place(unlinked.0) };
+            unsafe { destroy_box(unlinked.0) };
         });
         if crate::sync::mutant("epoch-destroy-at-once") {
             destroy();

@@ -1,5 +1,6 @@
 //! The collector as production code uses it.
 
+use crate::sync::{destroy_box, mutant};
 use crossbeam_epoch::{Collector, LocalHandle};
 use std::sync::Arc;
 
@@ -74,11 +75,16 @@ impl Guard<'_> {
     /// every reader of it holds a guard of this epoch.
     pub(crate) unsafe fn defer_destroy<T: Send + 'static>(&self, unlinked: *mut T) {
         let unlinked = Unlinked(unlinked);
+        if mutant("epoch-destroy-at-once") {
+            // SAFETY: none, that is the mutant: a reader may hold it.
+            unsafe { destroy_box(unlinked.0) };
+            return;
+        }
         // SAFETY: the closure owns the box and runs once, on any thread, after every guard that could reach it.
         unsafe {
             self.guard.defer_unchecked(move || {
                 let unlinked: Unlinked<T> = unlinked;
-                drop(Box::from_raw(unlinked.0));
+                destroy_box(unlinked.0);
             });
         }
     }

@@ -18,6 +18,21 @@ pub(crate) fn weaken(name: &str, order: Ordering) -> Ordering {
     if mutant(name) { Ordering::Relaxed } else { order }
 }
 
+/// `weaker` if this mutant is chosen, else the ordering as written.
+pub(crate) fn weaken_to(name: &str, order: Ordering, weaker: Ordering) -> Ordering {
+    if mutant(name) { weaker } else { order }
+}
+
+/// Destroys what is in a box and keeps its memory: whoever comes too late finds a destroyed value, whose use the model
+/// reports, and not freed memory.
+///
+/// # Safety
+/// As the real one.
+pub(crate) unsafe fn destroy_box<T>(pointer: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::drop_in_place(pointer) };
+}
+
 /// Time does not pass in a model: a timed wait times out at once, which a caller must bear at any moment anyway.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline;

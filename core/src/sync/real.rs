@@ -16,6 +16,21 @@ pub(crate) const fn weaken(_mutant: &str, order: Ordering) -> Ordering {
     order
 }
 
+/// The same for an ordering of which the model checker takes away one half.
+#[inline(always)]
+pub(crate) const fn weaken_to(_mutant: &str, order: Ordering, _weaker: Ordering) -> Ordering {
+    order
+}
+
+/// Destroys a box.
+///
+/// # Safety
+/// `pointer` came from [`Box::into_raw`] or [`Box::leak`], and nobody uses it again.
+pub(crate) unsafe fn destroy_box<T>(pointer: *mut T) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(pointer) });
+}
+
 /// A cell that is reached through closures only, so that the model checker can see every access to it.
 #[derive(Debug, Default)]
 #[repr(transparent)]

@@ -5,7 +5,8 @@ use longshore_core::sync::{Arc, AtomicU32, Ordering};
 use loom_tests::{Payload, StartLine, explore};
 use std::time::Duration;
 
-/// A sleeper that drew its ticket before the ring wakes, and sees what the ringer did.
+/// C22. Threads: a ringer, the sleeper, which drew its ticket before. Asserted: it wakes, and sees what the ringer
+/// did before the ring.
 #[test]
 fn bell_wakes_and_publishes() {
     explore(&["woken"], || {
@@ -27,7 +28,8 @@ fn bell_wakes_and_publishes() {
     });
 }
 
-/// Whoever listens, looks and waits finds all work, though the work itself is announced by relaxed writes.
+/// C22. Threads: two ringers, which announce work by relaxed writes, the sleeper, which listens, looks and waits
+/// until it has found both. Asserted: it ends.
 #[test]
 fn bell_misses_no_work() {
     explore(&["at once", "later"], || {
@@ -57,7 +59,8 @@ fn bell_misses_no_work() {
     });
 }
 
-/// A timed wait that ends together with a ring leaves the bell fit for the next sleep.
+/// C22. Threads: a ringer, the sleeper, whose timed wait ends at once and which then sleeps for good. Asserted: an
+/// answer "rung" comes with the work, and the bell is fit for the next sleep.
 #[test]
 fn bell_timed_wait_races_a_ring() {
     explore(&["rung", "timed out"], || {

@@ -5,7 +5,8 @@ use longshore_core::gate::{GateState, gate_table};
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
 
-/// C14: ready means that everything is done and visible, to the asker and to whoever dropped the last token.
+/// C14. Threads: a fetcher and the owner, which drop a token each, an asker. Asserted: one of the two is the last and
+/// sees what the other did; who sees the gate ready sees both.
 #[test]
 fn gate_ready_publishes_everything() {
     explore(&["asked too early", "seen ready"], || {
@@ -49,7 +50,8 @@ fn gate_ready_publishes_everything() {
     });
 }
 
-/// C15: nobody sees the failing token gone and the gate clean.
+/// C15. Threads: a fetcher that fails, the owner, which arrives, an asker. Asserted: nobody sees the failing token
+/// gone and the gate clean.
 #[test]
 fn gate_error_comes_with_its_token() {
     explore(&["pending", "failed"], || {
@@ -79,7 +81,8 @@ fn gate_error_comes_with_its_token() {
     });
 }
 
-/// C17: released while a token is out: not another batch's until the token is gone, and then not this one's.
+/// C17. Threads: a fetcher that drops the last token, an asker, the owner, which releases before that and opens a
+/// gate. Asserted: the gate is not another batch's until the token is gone, and recycled once.
 #[test]
 fn gate_early_release_is_deferred() {
     explore(&["free at once", "had to wait"], || {
@@ -107,7 +110,8 @@ fn gate_early_release_is_deferred() {
     });
 }
 
-/// C22: whoever drops the last token rings, and the engine that sleeps on the batch wakes.
+/// C22. Threads: a fetcher and the prefetcher, which drop a token each and ring if it was the last, the engine, which
+/// sleeps until the gate is ready. Asserted: it wakes.
 #[test]
 fn gate_last_token_wakes_the_engine() {
     explore(&["ready"], || {
@@ -143,5 +147,89 @@ fn gate_last_token_wakes_the_engine() {
         fetcher.join().unwrap();
         prefetcher.join().unwrap();
         "ready"
+    });
+}
+
+/// C14. Threads: a fetcher that drops its token, an asker, the owner, which adds a token for a late sample, drops that and
+/// seals the batch last. Asserted: no token is lost, and nobody sees the gate ready before it is sealed.
+#[test]
+fn gate_adds_until_sealed() {
+    explore(&["asked too early", "seen ready"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let sealed = Arc::new(Payload::new(0));
+        let line = StartLine::new();
+        let arriver = asker.arriver();
+        let fetcher = line.spawn(move || arriver.arrive(gate));
+        let poller = line.spawn({
+            let (asker, sealed) = (asker.clone(), sealed.clone());
+            move || match asker.poll(gate) {
+                GateState::Ready => {
+                    assert_eq!(sealed.get(), 1);
+                    "seen ready"
+                }
+                GateState::Pending => "asked too early",
+                _ => "wrong",
+            }
+        });
+        line.cross();
+        owner.add(gate, 1);
+        assert!(!owner.arrive(gate), "the owner's hold is still there");
+        sealed.set(1);
+        let last = owner.arrive(gate);
+        assert!(last != fetcher.join().unwrap(), "one is the last");
+        assert_eq!(asker.poll(gate), GateState::Ready, "a token was lost or doubled");
+        poller.join().unwrap()
+    });
+}
+
+/// C16. Threads: a fetcher that drops its token, an asker, the owner, which cancels the batch and drops its hold. Asserted:
+/// the counts drain, and the batch is never seen ready.
+#[test]
+fn gate_cancelled_drains() {
+    explore(&["pending", "failed"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        owner.add(gate, 1);
+        let line = StartLine::new();
+        let arriver = asker.arriver();
+        let fetcher = line.spawn(move || arriver.arrive(gate));
+        let poller = line.spawn({
+            let asker = asker.clone();
+            move || asker.poll(gate)
+        });
+        line.cross();
+        owner.set_error(gate);
+        let last = owner.arrive(gate);
+        assert!(last != fetcher.join().unwrap(), "one is the last");
+        assert_eq!(asker.poll(gate), GateState::Failed, "a token or the error was lost");
+        match poller.join().unwrap() {
+            GateState::Pending => "pending",
+            GateState::Failed => "failed",
+            _ => "wrong",
+        }
+    });
+}
+
+/// C17. Threads: an asker of a batch that is over, the owner, which recycles its gate for the next. Asserted: the asker gets
+/// the old batch's answer or is told that its handle is stale; it never takes the next batch for its own.
+#[test]
+fn gate_recycled_meets_a_late_asker() {
+    explore(&["ready", "stale"], || {
+        let (mut owner, asker) = gate_table(1);
+        let gate = owner.open().unwrap();
+        assert!(owner.arrive(gate));
+        let line = StartLine::new();
+        let late = line.spawn(move || asker.poll(gate));
+        line.cross();
+        owner.release(gate);
+        let next = owner.open().expect("recycled at once");
+        assert_eq!(owner.poll(next), GateState::Pending);
+        match late.join().unwrap() {
+            GateState::Ready => "ready",
+            GateState::Stale => "stale",
+            _ => "another batch's",
+        }
     });
 }

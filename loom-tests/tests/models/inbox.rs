@@ -5,7 +5,8 @@ use longshore_core::inbox::{Inbox, Mailbox};
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
 
-/// C22: two producers, one sleeping consumer: every message arrives.
+/// C22. Threads: two that push a message each, the consumer, which sleeps while there is none. Asserted: it gets
+/// both, whole, once.
 #[test]
 fn mailbox_wakes_for_every_message() {
     explore(&["0 1", "1 0"], || {
@@ -36,7 +37,8 @@ fn mailbox_wakes_for_every_message() {
     });
 }
 
-/// One producer's messages keep their order, whatever is taken in between.
+/// Threads: one that pushes two messages, the consumer, which takes once in between and once at the end. Asserted:
+/// they come in push order.
 #[test]
 fn inbox_keeps_each_producers_order() {
     explore(&["in order"], || {
@@ -55,7 +57,8 @@ fn inbox_keeps_each_producers_order() {
     });
 }
 
-/// A push that races a close is among what the closer got, or comes back; never both, never neither.
+/// Threads: one that pushes, one that closes. Asserted: the message is among what the closer got, or comes back,
+/// never both, never neither; and the inbox stays closed.
 #[test]
 fn inbox_close_loses_nothing() {
     explore(&["closer got it", "came back"], || {
@@ -74,5 +77,30 @@ fn inbox_close_loses_nothing() {
             (0, Some(1)) => "came back",
             _ => "lost or doubled",
         }
+    });
+}
+
+/// C22. Threads: one that closes, the consumer, which sleeps on the empty mailbox. Asserted: it wakes and sees the close.
+#[test]
+fn mailbox_close_wakes_the_consumer() {
+    explore(&["closed at once", "woken"], || {
+        let mailbox = Arc::new(Mailbox::<Payload>::new(Arc::new(Bell::new())));
+        let line = StartLine::new();
+        let closer = line.spawn({
+            let mailbox = mailbox.clone();
+            move || assert_eq!(mailbox.close().count(), 0)
+        });
+        line.cross();
+        let mut waits = 0;
+        loop {
+            let heard = mailbox.bell().listen();
+            if mailbox.is_closed() {
+                break;
+            }
+            mailbox.bell().wait(heard);
+            waits += 1;
+        }
+        closer.join().unwrap();
+        if waits == 0 { "closed at once" } else { "woken" }
     });
 }

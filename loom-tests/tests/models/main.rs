@@ -3,9 +3,14 @@
 
 mod bell;
 mod cache;
+mod cache_meets;
+mod engine;
 mod gate;
 mod inbox;
+mod lookahead;
+mod rig;
 mod ring;
 mod semaphore;
 mod slot;
+mod ticket;
 mod watermark;

@@ -9,7 +9,8 @@ fn new_ring(capacity: usize) -> (Producer<Payload>, Consumer<Payload>) {
     ring(capacity, Arc::new(Bell::new()), Arc::new(Bell::new()))
 }
 
-/// C22: both ends sleep on a ring of one cell, which is used twice.
+/// C22. Threads: a producer of two values, the consumer; both sleep on a ring of one cell, which is used twice.
+/// Asserted: the values come in order, whole, then the close.
 #[test]
 fn ring_passes_values_in_order() {
     explore(&["in order"], || {
@@ -30,7 +31,8 @@ fn ring_passes_values_in_order() {
     });
 }
 
-/// A push that races a close from a third thread: accepted and popped, or handed back.
+/// C22. Threads: a producer, one that closes, the consumer, which pops until the end. Asserted: the value is accepted
+/// and popped, or handed back.
 #[test]
 fn ring_close_loses_nothing() {
     explore(&["popped", "handed back"], || {
@@ -59,7 +61,8 @@ fn ring_close_loses_nothing() {
     });
 }
 
-/// C22: a producer that sleeps on a full ring wakes when the consumer goes.
+/// C22. Threads: a producer that sleeps on a full ring, the consumer, which goes. Asserted: the producer wakes and
+/// has its value back.
 #[test]
 fn ring_consumer_gone_wakes_the_producer() {
     explore(&["closed"], || {
@@ -73,6 +76,30 @@ fn ring_consumer_gone_wakes_the_producer() {
         line.cross();
         drop(pop);
         assert_eq!(producer.join().unwrap(), 2);
+        "closed"
+    });
+}
+
+/// C22. Threads: one that closes, the consumer, which sleeps on the empty ring. Asserted: it is told, and sees what was done
+/// before the close.
+#[test]
+fn ring_close_publishes() {
+    explore(&["closed"], || {
+        let (push, mut pop) = new_ring(1);
+        let reason = Arc::new(Payload::new(0));
+        let line = StartLine::new();
+        let closing = line.spawn({
+            let (closer, reason) = (push.closer(), reason.clone());
+            move || {
+                reason.set(7);
+                closer.close();
+            }
+        });
+        line.cross();
+        assert!(matches!(pop.pop_blocking(), Err(PopError::Closed)));
+        assert_eq!(reason.get(), 7);
+        closing.join().unwrap();
+        drop(push);
         "closed"
     });
 }

@@ -4,7 +4,8 @@ use longshore_core::semaphore::Semaphore;
 use longshore_core::sync::Arc;
 use loom_tests::{Payload, StartLine, explore};
 
-/// A worker that takes a permit sees what was done before its release.
+/// C22. Threads: one that releases a permit, a worker that takes it. Asserted: it wakes, and sees what was done
+/// before the release.
 #[test]
 fn semaphore_wakes_and_publishes() {
     explore(&["taken"], || {
@@ -25,7 +26,7 @@ fn semaphore_wakes_and_publishes() {
     });
 }
 
-/// Two sleepers and two releases of one: nobody sleeps on.
+/// C22. Threads: two workers, one that releases a permit twice. Asserted: nobody sleeps on, and no permit is left.
 #[test]
 fn semaphore_two_workers_two_permits() {
     explore(&["both"], || {
@@ -46,7 +47,8 @@ fn semaphore_two_workers_two_permits() {
     });
 }
 
-/// A permit and a close that come together: one worker works, the other ends.
+/// C22. Threads: a worker, one that closes, one that releases a permit and then works itself. Asserted: one of the
+/// two works, the other ends.
 #[test]
 fn semaphore_close_ends_the_rest() {
     explore(&["first worked", "second worked"], || {
@@ -67,5 +69,26 @@ fn semaphore_close_ends_the_rest() {
         closer.join().unwrap();
         assert!(here != there, "one permit");
         if there { "first worked" } else { "second worked" }
+    });
+}
+
+/// C22. Threads: one that closes, a worker that is told so. Asserted: it sees what was done before the close.
+#[test]
+fn semaphore_close_publishes() {
+    explore(&["ended"], || {
+        let (semaphore, payload) = (Arc::new(Semaphore::new(0)), Arc::new(Payload::new(0)));
+        let line = StartLine::new();
+        let worker = line.spawn({
+            let (semaphore, payload) = (semaphore.clone(), payload.clone());
+            move || {
+                assert!(!semaphore.acquire());
+                payload.get()
+            }
+        });
+        line.cross();
+        payload.set(7);
+        semaphore.close();
+        assert_eq!(worker.join().unwrap(), 7);
+        "ended"
     });
 }

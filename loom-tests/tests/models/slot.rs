@@ -7,7 +7,8 @@ use loom_tests::{Payload, StartLine, explore};
 
 const B: fn(u64) -> BatchId = BatchId::new;
 
-/// Pin beats eviction or eviction beats pin; never both, never neither.
+/// C08. Threads: one that pins to a batch above the watermark, the owner, which evicts. Asserted: pin beats eviction
+/// or eviction beats pin; never both, never neither.
 #[test]
 fn slot_pin_or_evict() {
     explore(&["pinned", "evicted"], || {
@@ -31,7 +32,8 @@ fn slot_pin_or_evict() {
     });
 }
 
-/// C02: a pin that was decided on one incarnation and lands in the next does nothing and says so.
+/// C02. Threads: one that pins an incarnation, the owner, which evicts it and claims and publishes the next.
+/// Asserted: a pin that comes too late changes nothing and says so.
 #[test]
 fn slot_stale_pin_misses_the_next_life() {
     explore(&["pinned the old", "too late"], || {
@@ -60,7 +62,8 @@ fn slot_stale_pin_misses_the_next_life() {
     });
 }
 
-/// A publication keeps the pins that come with it, and a pin that says Ready has the value.
+/// C08. Threads: one that pins, the completion, which writes a value and publishes. Asserted: neither is lost, and a
+/// pin that says Ready has the value.
 #[test]
 fn slot_pin_meets_publication() {
     explore(&["pinned loading", "pinned ready"], || {
@@ -87,7 +90,8 @@ fn slot_pin_meets_publication() {
     });
 }
 
-/// A pin that is covered already writes nothing, and sees the value all the same.
+/// C08. Threads: one whose pin is covered already and writes nothing, the completion. Asserted: a pin that says Ready
+/// has the value all the same.
 #[test]
 fn slot_covered_pin_sees_the_value() {
     explore(&["pinned loading", "pinned ready"], || {
@@ -113,7 +117,7 @@ fn slot_covered_pin_sees_the_value() {
     });
 }
 
-/// Two pins: the greater stays.
+/// C08. Threads: two that pin to different batches. Asserted: the greater stays.
 #[test]
 fn slot_pins_add_up() {
     explore(&["greatest"], || {

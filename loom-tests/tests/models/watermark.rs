@@ -5,7 +5,8 @@ use longshore_core::sync::Arc;
 use longshore_core::watermark::{FinishRing, Watermark};
 use loom_tests::{Payload, StartLine, explore};
 
-/// C10: concurrent advances: the greater wins, whatever the order.
+/// C10. Threads: two that advance to 1 and to 2, one that looks twice. Asserted: what is seen never falls, and the
+/// greater wins whatever the order.
 #[test]
 fn watermark_only_rises() {
     explore(&["0", "1", "2"], || {
@@ -27,7 +28,7 @@ fn watermark_only_rises() {
     });
 }
 
-/// Whoever sees the mark sees what was done for the batches below it.
+/// C10. Threads: a planner that plans and advances, one that looks. Asserted: whoever sees the mark sees the plan.
 #[test]
 fn watermark_publishes() {
     explore(&["planned", "not yet"], || {
@@ -50,7 +51,7 @@ fn watermark_publishes() {
     });
 }
 
-/// Two neighbours finish at once: one of the two moves the mark over both.
+/// C10. Threads: two that finish the neighbours 0 and 1. Asserted: one of them moves the mark over both.
 #[test]
 fn finish_ring_loses_no_finish() {
     explore(&["first moved", "second moved", "both moved"], || {
@@ -73,7 +74,8 @@ fn finish_ring_loses_no_finish() {
     });
 }
 
-/// The same where cells are used again: batches 1 and 2 of a ring of two, after batch 0.
+/// C10. Threads: two that finish batches 1 and 2 of a ring of two cells, whose batch 0 is over. Asserted: the mark
+/// passes both.
 #[test]
 fn finish_ring_goes_round() {
     explore(&["whole"], || {
