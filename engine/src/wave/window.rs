@@ -66,6 +66,9 @@ pub(crate) struct Window {
     budget: Budget,
     /// Bytes of the budget that decoded chunks may take.
     limit: u64,
+    /// Bytes that decoded chunks may take while the one at hand has no known use. Twice as many after each that was kept so and then
+    /// used: memory that nothing comes of is not even touched.
+    trust: u64,
     /// Bytes of the budget that are neither theirs nor the batches'.
     reserve: u64,
     /// Buffers of evicted chunks, for the next one of their length.
@@ -74,13 +77,27 @@ pub(crate) struct Window {
     refs: usize,
 }
 
+/// The part of the limit that chunks of no known use may fill before one of them has been used again.
+const FIRST_TRUST: u64 = 8;
+
 /// Spare buffers beyond this are freed.
 const MAX_SPARE: usize = 64;
 
 impl Window {
     pub(crate) fn new(budget: Budget, limit: u64, reserve: u64) -> Self {
         let (chunks, index) = (Slab::new(), HashTable::new());
-        Self { chunks, index, retained: BTreeSet::new(), budget, limit, reserve, spare: Vec::new(), ticks: 0, refs: 0 }
+        Self {
+            chunks,
+            index,
+            retained: BTreeSet::new(),
+            budget,
+            limit,
+            trust: limit / FIRST_TRUST,
+            reserve,
+            spare: Vec::new(),
+            ticks: 0,
+            refs: 0,
+        }
     }
 
     /// Unserved needs.
@@ -119,7 +136,11 @@ impl Window {
             }
         };
         self.refs += 1;
-        self.chunks[id].refs.push_back(need);
+        let chunk = &mut self.chunks[id];
+        if matches!(chunk.state, State::Kept(_)) && chunk.refs.is_empty() {
+            self.trust = self.trust.saturating_mul(2).min(self.limit);
+        }
+        chunk.refs.push_back(need);
         self.rerank(id);
         id
     }
@@ -159,12 +180,20 @@ impl Window {
     pub(crate) fn keep_buffer(&mut self, id: ChunkId) -> Option<AlignedBytes> {
         let len = self.chunks[id].array.decoder.decoded_len();
         let next_use = self.next_use(id);
+        let limit = if next_use == NEVER { self.trust } else { self.limit };
+        if len as u64 > limit {
+            return None;
+        }
         loop {
             if let Some(at) = self.spare.iter().rposition(|bytes| bytes.len() == len) {
                 return Some(self.spare.swap_remove(at));
             }
-            if self.budget.used_for(Purpose::Decoded).saturating_add(len as u64) <= self.limit && self.has_room(len as u64) {
+            if self.budget.used_for(Purpose::Decoded).saturating_add(len as u64) <= limit && self.has_room(len as u64) {
                 return AlignedBytes::new(&self.budget, Purpose::Decoded, len);
+            }
+            // Nothing that is there is worth less.
+            if next_use == NEVER {
+                return None;
             }
             if self.spare.pop().is_some() {
                 continue;
