@@ -1,0 +1,79 @@
+//! A miss from end to end, at capacity: every key is new, so each insertion evicts.
+//!
+//! Ours is the whole cycle: request (miss, evict, claim), complete, drain, in batches of 32, the watermark behind them.
+//! A peer's is insert and evict alone, without the look-up that found the key missing. Our values live in boxes that the
+//! epoch destroys; a peer's `u64` needs no allocation, its `Arc<u64>` needs one, as ours.
+
+use crate::bench::{Group, at_most_best};
+use crate::clock::per_op;
+use crate::each_peer;
+use crate::keys::{Key, keys, shuffled};
+use crate::ours::{BATCH, Ours};
+use crate::peers::*;
+use std::rc::Rc;
+use std::sync::Arc;
+
+const OURS: &str = "ours: request, complete, drain, evict";
+
+/// One group per size.
+#[must_use]
+pub fn groups() -> Vec<Group> {
+    [4096, 65_536].into_iter().map(group).collect()
+}
+
+fn group(capacity: usize) -> Group {
+    let title = format!("miss + complete + evict, 64-byte keys, {capacity} entries");
+    let mut group = Group::new(format!("miss/{capacity}"), title, 65_536);
+    // Four times as many as fit: by the time a key comes round again it is long gone.
+    let stream = Rc::new(keys(shuffled(capacity * 4, 5)));
+    let ours_stream = stream.clone();
+    group.row(OURS, move || ours(ours_stream.clone(), capacity));
+    macro_rules! row {
+        ($peer:ident) => {
+            let plain = stream.clone();
+            group.row(<$peer<u64> as Peer<u64>>::NAME, move || peer::<u64, $peer<u64>>(plain.clone(), capacity));
+            let counted = stream.clone();
+            let name = format!("{}, Arc values", <$peer<u64> as Peer<u64>>::NAME);
+            group.row(name, move || peer::<Arc<u64>, $peer<Arc<u64>>>(counted.clone(), capacity));
+        };
+    }
+    each_peer!(row);
+    group.aim("faster than every peer, Arc values", at_most_best(OURS, 1.0, |row| row.ends_with("Arc values")));
+    group.aim("faster than every peer, plain values", at_most_best(OURS, 1.0, |row| !row.starts_with("ours")));
+    group
+}
+
+fn ours(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+    let mut ours = Ours::new(capacity);
+    let mut at = 0;
+    let mut run = move |ops: usize| {
+        per_op(ops / BATCH * BATCH, || {
+            for _ in 0..ops / BATCH {
+                ours.next_batch();
+                let hits = stream[at..at + BATCH].iter().map(|key| usize::from(ours.ask(key.hash64(), key))).sum::<usize>();
+                assert_eq!(hits, 0);
+                ours.drain();
+                at = (at + BATCH) % stream.len();
+            }
+        })
+    };
+    run(capacity * 2);
+    run
+}
+
+fn peer<V: Value, P: Peer<V>>(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+    let peer = P::new(capacity);
+    let mut at = 0;
+    let mut run = move |ops: usize| {
+        per_op(ops / BATCH * BATCH, || {
+            for _ in 0..ops / BATCH {
+                for key in &stream[at..at + BATCH] {
+                    peer.put(*key, V::make(at as u64));
+                }
+                at = (at + BATCH) % stream.len();
+            }
+        })
+    };
+    run(capacity * 2);
+    run
+}
