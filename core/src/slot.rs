@@ -131,6 +131,13 @@ impl SlotWord {
     pub fn last(self) -> BatchId {
         BatchId::new(self.0 & LAST)
     }
+
+    /// The word once `batch` has pinned it too.
+    #[inline(always)]
+    #[must_use]
+    pub fn pinned_by(self, batch: BatchId) -> Self {
+        Self((self.0 & !LAST) | (self.0 & LAST).max(batch.get()))
+    }
 }
 
 /// The atomic word of one slot; one method per transition.

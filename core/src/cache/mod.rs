@@ -25,7 +25,9 @@
 //! plus the values, each in a box of its own.
 
 mod completion;
+mod index;
 mod owner;
+mod prefetch;
 mod reader;
 mod table;
 mod waiters;

@@ -80,6 +80,17 @@ impl Wheel {
         (head != NIL).then_some(head)
     }
 
+    /// The slot behind this one in its list.
+    pub(super) fn after(&self, slot: u32) -> Option<u32> {
+        let next = self.links[slot as usize].next;
+        (next != NIL).then_some(next)
+    }
+
+    /// Brings a slot's links near.
+    pub(super) fn prefetch(&self, slot: u32) {
+        super::prefetch::line(&raw const self.links[slot as usize]);
+    }
+
     /// Takes a slot out of its list.
     pub(super) fn unlink(&mut self, slot: u32) {
         let Link { prev, next, list } = self.links[slot as usize];
