@@ -1,6 +1,8 @@
 //! Keys of 64 bytes, their one hash, and streams of them: everybody looks up the same.
 
+use std::cell::LazyCell;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A key as long as a cache line.
@@ -89,10 +91,22 @@ pub fn shuffled(n: usize, seed: u64) -> Vec<u32> {
     all
 }
 
-/// The keys of these numbers: a stream to read from front to back, so that the keys asked for cost no cache misses.
-#[must_use]
-pub fn keys(numbers: impl IntoIterator<Item = u32>) -> Vec<Key> {
-    numbers.into_iter().map(|n| Key::new(u64::from(n))).collect()
+/// Keys to ask for from front to back, so that reading them costs no cache misses. They are made when they are needed.
+#[derive(Clone)]
+pub struct Stream(Rc<LazyCell<Rc<[Key]>, Box<dyn FnOnce() -> Rc<[Key]>>>>);
+
+impl Stream {
+    /// The keys of these numbers.
+    pub fn new(numbers: impl FnOnce() -> Vec<u32> + 'static) -> Self {
+        let make = || numbers().into_iter().map(|n| Key::new(u64::from(n))).collect();
+        Self(Rc::new(LazyCell::new(Box::new(make))))
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn keys(&self) -> Rc<[Key]> {
+        Rc::clone(&self.0)
+    }
 }
 
 /// `len` numbers below `n` whose frequency falls as rank^-s, ranks spread over the numbers at random.

@@ -35,7 +35,7 @@ impl Tag {
 }
 
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Line {
     tags: [u32; PLACES],
     slots: [u32; PLACES],
@@ -47,11 +47,25 @@ impl Line {
     const EMPTY: Self = Self { tags: [FREE; PLACES], slots: [0; PLACES] };
 
     /// The places whose tag is this, a bit for each.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn places(&self, tag: Tag) -> u32 {
-        let equal = |place: usize| u32::from(self.tags[place] == tag.0) << place;
-        // Written out in full, which compiles to two vector comparisons.
-        equal(0) | equal(1) | equal(2) | equal(3) | equal(4) | equal(5) | equal(6) | equal(7)
+    fn places(&self, tag: u32) -> u32 {
+        use std::arch::x86_64::*;
+        let tags: *const __m128i = self.tags.as_ptr().cast();
+        // SAFETY: every x86-64 has SSE2. The eight tags are two vectors, and a line is aligned to more than a vector is.
+        unsafe {
+            let tag = _mm_set1_epi32(tag as i32);
+            let (low, high) = (_mm_cmpeq_epi32(_mm_load_si128(tags), tag), _mm_cmpeq_epi32(_mm_load_si128(tags.add(1)), tag));
+            let bytes = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+            _mm_movemask_epi8(bytes) as u32
+        }
+    }
+
+    /// The places whose tag is this, a bit for each.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn places(&self, tag: u32) -> u32 {
+        self.tags.iter().enumerate().map(|(place, other)| u32::from(*other == tag) << place).sum()
     }
 
     #[inline(always)]
@@ -59,15 +73,18 @@ impl Line {
         self.tags[PLACES - 1] != FREE
     }
 
+    #[inline(always)]
     fn len(&self) -> usize {
-        self.tags.iter().take_while(|tag| **tag != FREE).count()
+        (self.places(FREE) | 1 << PLACES).trailing_zeros() as usize
     }
 
+    #[inline(always)]
     fn push(&mut self, tag: u32, slot: u32) {
         let place = self.len();
         (self.tags[place], self.slots[place]) = (tag, slot);
     }
 
+    #[inline(always)]
     fn swap_remove(&mut self, place: usize) {
         let last = self.len() - 1;
         (self.tags[place], self.slots[place]) = (self.tags[last], self.slots[last]);
@@ -86,12 +103,26 @@ impl Index {
     }
 
     /// The slot of this tag that `same` agrees to.
-    #[inline]
-    pub(super) fn find(&self, tag: Tag, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = self.home(tag.0);
+    #[inline(always)]
+    pub(super) fn find(&self, tag: Tag, same: impl Fn(u32) -> bool) -> Option<u32> {
+        let at = self.home(tag.0);
+        let line = &self.lines[at];
+        let places = line.places(tag.0);
+        if places != 0 {
+            // Nearly always the one.
+            let slot = line.slots[places.trailing_zeros() as usize % PLACES];
+            if same(slot) {
+                return Some(slot);
+            }
+        }
+        self.find_on(tag, at, places & places.wrapping_sub(1), same)
+    }
+
+    /// The rest of a search whose first line and candidate were not it: the other candidates, the other lines.
+    #[inline(never)]
+    fn find_on(&self, tag: Tag, mut at: usize, mut places: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
         loop {
             let line = &self.lines[at];
-            let mut places = line.places(tag);
             while places != 0 {
                 let slot = line.slots[places.trailing_zeros() as usize % PLACES];
                 if same(slot) {
@@ -104,6 +135,7 @@ impl Index {
                 return None;
             }
             at = self.after(at);
+            places = self.lines[at].places(tag.0);
         }
     }
 
@@ -128,10 +160,14 @@ impl Index {
         let mut at = self.home(tag.0);
         loop {
             let line = &self.lines[at];
-            let place = (0..PLACES).find(|place| line.tags[*place] == tag.0 && line.slots[*place] == slot);
-            if let Some(place) = place {
-                self.vacate(at, place);
-                return true;
+            let mut places = line.places(tag.0);
+            while places != 0 {
+                let place = places.trailing_zeros() as usize;
+                if line.slots[place % PLACES] == slot {
+                    self.vacate(at, place);
+                    return true;
+                }
+                places &= places - 1;
             }
             // Bounded: some line is not full.
             if !line.is_full() {
@@ -213,12 +249,13 @@ mod tests {
         }
 
         fn found(&self, tag: Tag) -> Vec<u32> {
-            let mut found = Vec::new();
+            let found = std::cell::RefCell::new(Vec::new());
             let none = self.find(tag, |slot| {
-                found.push(slot);
+                found.borrow_mut().push(slot);
                 false
             });
             assert_eq!(none, None);
+            let mut found = found.into_inner();
             found.sort_unstable();
             found
         }

@@ -211,7 +211,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
         CacheReader::new(self.table.clone())
     }
 
-    #[inline]
+    #[inline(always)]
     fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
         self.stats.hits += 1;
         let record = &mut self.records[slot as usize];
@@ -255,6 +255,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
         }
     }
 
+    #[inline(never)]
     fn miss(&mut self, tag: Tag, make: impl FnOnce() -> K, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
         let Some(slot) = self.vacant() else {
             self.stats.saturated += 1;
@@ -263,17 +264,17 @@ impl<K, V, E> CacheOwner<K, V, E> {
         let key = make(); // the caller's code: nothing has changed if it panics
         self.stats.misses += 1;
         let generation = self.table.slot(slot).claim(batch);
+        let seen = SlotWord::new(generation, Phase::Loading, batch);
         let mut waiters = WaiterList::EMPTY;
         self.waiters.push(&mut waiters, waiter);
-        let seen = SlotWord::new(generation, Phase::Loading, batch);
         self.index.insert(tag, slot);
-        let record = Record { seen, tag, waiters, stage: Stage::Loading, key };
         match self.records.get_mut(slot as usize) {
-            Some(used) => {
+            Some(record) => {
                 self.free.pop();
-                *used = record; // drops the key of the entry before
+                (record.seen, record.tag, record.waiters, record.stage) = (seen, tag, waiters, Stage::Loading);
+                record.key = key; // drops the key of the entry before
             }
-            None => self.records.push(record),
+            None => self.records.push(Record { seen, tag, waiters, stage: Stage::Loading, key }),
         }
         let handle = Handle { slot, generation };
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))

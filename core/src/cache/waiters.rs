@@ -23,6 +23,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Adds `waiter` at the end of `list`.
+    #[inline]
     pub(super) fn push(&mut self, list: &mut WaiterList, waiter: WaiterId) {
         let node = match self.free.pop() {
             Some(node) => {
@@ -43,6 +44,7 @@ impl Waiters {
     }
 
     /// Takes the oldest waiter of `list`.
+    #[inline]
     pub(super) fn pop(&mut self, list: &mut WaiterList) -> Option<WaiterId> {
         if list.head == NIL {
             return None;

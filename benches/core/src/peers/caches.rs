@@ -6,6 +6,17 @@ use crate::keys::{Key, Xxh3};
 /// `quick_cache::sync`.
 pub struct QuickCache<V>(quick_cache::sync::Cache<Key, V, quick_cache::UnitWeighter, Xxh3>);
 
+impl<V: Value> QuickCache<V> {
+    /// Looks up; if nobody fetches the key, fetches it.
+    #[inline]
+    pub fn fetch(&self, key: &Key, value: impl FnOnce() -> V) {
+        match self.0.get_value_or_guard(key, None) {
+            quick_cache::sync::GuardResult::Guard(guard) => _ = guard.insert(value()),
+            quick_cache::sync::GuardResult::Value(_) | quick_cache::sync::GuardResult::Timeout => {}
+        }
+    }
+}
+
 impl<V: Value> Peer<V> for QuickCache<V> {
     const NAME: &'static str = "quick_cache";
 

@@ -79,11 +79,31 @@ impl<V: Value> Peer<V> for Papaya<V> {
             map.remove(&oldest);
         }
     }
+}
 
-    /// One guard for the batch, as ours.
+/// `papaya` with one guard for each batch of look-ups.
+pub struct PapayaHeld<V>(Papaya<V>);
+
+impl<V: Value> Peer<V> for PapayaHeld<V> {
+    const NAME: &'static str = "papaya, one guard per 32";
+
+    fn new(capacity: usize) -> Self {
+        Self(Peer::new(capacity))
+    }
+
+    #[inline]
+    fn get(&self, key: &Key) -> Option<V> {
+        self.0.get(key)
+    }
+
+    #[inline]
+    fn put(&self, key: Key, value: V) {
+        self.0.put(key, value);
+    }
+
     #[inline]
     fn hits(&self, keys: &[Key]) -> u64 {
-        let map = self.map.pin();
+        let map = self.0.map.pin();
         keys.iter().map(|key| map.get(key).map_or(0, |value| 1 + (value.number() & 0))).sum()
     }
 }

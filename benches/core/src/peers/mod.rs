@@ -10,7 +10,7 @@ mod maps;
 
 pub use caches::{Foyer, Moka, QuickCache};
 pub use locked::{ShardedLru, ShardedMap};
-pub use maps::{Dash, Papaya};
+pub use maps::{Dash, Papaya, PapayaHeld};
 
 use crate::keys::Key;
 use std::sync::Arc;

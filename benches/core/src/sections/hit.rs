@@ -6,7 +6,7 @@
 use crate::bench::{Group, at_most, at_most_best};
 use crate::clock::{parallel, per_op};
 use crate::each_peer;
-use crate::keys::{Key, keys, shuffled};
+use crate::keys::{Key, Stream, shuffled};
 use crate::ours::{BATCH, NOBODY, Ours};
 use crate::peers::*;
 use longshore_core::cache::{Lookup, Request};
@@ -45,26 +45,27 @@ impl Cursor {
 pub fn groups() -> Vec<Group> {
     let mut groups = Vec::new();
     for entries in [4096, 65_536] {
-        let stream = Rc::new(keys(shuffled(entries, 3)));
+        let stream = Stream::new(move || shuffled(entries, 3));
         for threads in [1, 2] {
             let title = format!("request-hit, 64-byte keys, {entries} entries, {threads} threads");
             let mut group = Group::new(format!("hit/{entries}/{threads}"), title, 65_536);
             if threads == 1 {
                 for (name, many, new) in [(SAME, false, false), (NEW, false, true), (MANY, true, false), (MANY_NEW, true, true)] {
                     let stream = stream.clone();
-                    group.row(name, move || ours(stream.clone(), entries, many, new));
+                    group.row(name, move || ours(stream.keys(), entries, many, new));
                 }
             } else {
                 let stream = stream.clone();
-                group.row(BESIDE, move || beside(stream.clone(), entries));
+                group.row(BESIDE, move || beside(stream.keys(), entries));
             }
             macro_rules! row {
                 ($peer:ident) => {
                     let stream = stream.clone();
-                    group.row(<$peer<u64> as Peer<u64>>::NAME, move || peer::<$peer<u64>>(stream.clone(), entries, threads));
+                    group.row(<$peer<u64> as Peer<u64>>::NAME, move || peer::<$peer<u64>>(stream.keys(), entries, threads));
                 };
             }
             each_peer!(row);
+            row!(PapayaHeld);
             let peer = |row: &str| !row.starts_with("ours");
             if threads == 1 {
                 group.aim("same batch: no slower than the best peer", at_most_best(SAME, 1.0, peer));
@@ -92,7 +93,7 @@ fn single(ours: &mut Ours<Key>, keys: &[Key]) -> u64 {
     keys.iter().map(slot).sum()
 }
 
-fn ours(stream: Rc<Vec<Key>>, entries: usize, many: bool, new: bool) -> impl FnMut(usize) -> f64 {
+fn ours(stream: Rc<[Key]>, entries: usize, many: bool, new: bool) -> impl FnMut(usize) -> f64 {
     let mut ours = Ours::filled(entries, &stream);
     let mut cursor = Cursor { at: 0 };
     let mut answers = Vec::with_capacity(BATCH);
@@ -115,7 +116,7 @@ fn ours(stream: Rc<Vec<Key>>, entries: usize, many: bool, new: bool) -> impl FnM
 }
 
 /// The owner asks while another thread reads by handle: what two threads do with a cache that has one owner.
-fn beside(stream: Rc<Vec<Key>>, entries: usize) -> impl FnMut(usize) -> f64 {
+fn beside(stream: Rc<[Key]>, entries: usize) -> impl FnMut(usize) -> f64 {
     let mut ours = Ours::filled(entries, &stream);
     let handles: Vec<_> = stream.iter().map(|key| ours.load(key.hash64(), key)).collect();
     let mut cursor = Cursor { at: 0 };
@@ -145,7 +146,7 @@ fn beside(stream: Rc<Vec<Key>>, entries: usize) -> impl FnMut(usize) -> f64 {
     }
 }
 
-fn peer<P: Peer<u64>>(stream: Rc<Vec<Key>>, entries: usize, threads: usize) -> impl FnMut(usize) -> f64 {
+fn peer<P: Peer<u64>>(stream: Rc<[Key]>, entries: usize, threads: usize) -> impl FnMut(usize) -> f64 {
     // Room to spare, so that a peer whose shards are bounded one by one keeps every key.
     let peer = P::new(entries * 2);
     stream.iter().for_each(|key| peer.put(*key, key.hash64()));

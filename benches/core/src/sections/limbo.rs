@@ -2,11 +2,10 @@
 //! the destruction of values. Where the slots wait for that too, a bounded cache runs out of them.
 
 use crate::bench::Group;
-use crate::keys::{Key, keys, zipf};
+use crate::keys::{Key, Stream, zipf};
 use crate::ours::{BATCH, NOBODY, Ours};
 use longshore_core::cache::{Handle, Lookup, Request};
 use longshore_core::ordinal::BatchId;
-use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,11 +17,11 @@ const STREAM: usize = 1 << 17;
 pub fn groups() -> Vec<Group> {
     let mut group = Group::new("limbo", "hit rate (Zipf 0.9 over 8192 keys, room for a quarter) while readers hold guards", STREAM);
     group.unit = "% hits";
-    let stream = Rc::new(keys(zipf(DISTINCT, 0.9, STREAM, 13)));
+    let stream = Stream::new(|| zipf(DISTINCT, 0.9, STREAM, 13));
     for readers in [0, 8] {
         let stream = stream.clone();
         group.row(format!("{readers} readers"), move || {
-            let stream = stream.clone();
+            let stream = stream.keys();
             move |ops| hit_rate(&stream[..ops.min(STREAM)], readers)
         });
     }

@@ -7,13 +7,17 @@
 use crate::bench::{Group, at_most_best};
 use crate::clock::per_op;
 use crate::each_peer;
-use crate::keys::{Key, keys, shuffled};
+use crate::keys::{Key, Stream, shuffled};
 use crate::ours::{BATCH, Ours};
 use crate::peers::*;
 use std::rc::Rc;
 use std::sync::Arc;
 
 const OURS: &str = "ours: request, complete, drain, evict";
+
+/// What of the peers does the same as ours: look up, promise to fetch, keep the promise. It is not in the aims, which
+/// are about insert + evict alone.
+const SINGLE_FLIGHT: &str = "(quick_cache, single flight, Arc)";
 
 /// One group per size.
 #[must_use]
@@ -25,25 +29,26 @@ fn group(capacity: usize) -> Group {
     let title = format!("miss + complete + evict, 64-byte keys, {capacity} entries");
     let mut group = Group::new(format!("miss/{capacity}"), title, 65_536);
     // Four times as many as fit: by the time a key comes round again it is long gone.
-    let stream = Rc::new(keys(shuffled(capacity * 4, 5)));
+    let stream = Stream::new(move || shuffled(capacity * 4, 5));
     let ours_stream = stream.clone();
-    group.row(OURS, move || ours(ours_stream.clone(), capacity));
+    group.row(OURS, move || ours(ours_stream.keys(), capacity));
     macro_rules! row {
         ($peer:ident) => {
             let plain = stream.clone();
-            group.row(<$peer<u64> as Peer<u64>>::NAME, move || peer::<u64, $peer<u64>>(plain.clone(), capacity));
+            group.row(<$peer<u64> as Peer<u64>>::NAME, move || peer::<u64, $peer<u64>>(plain.keys(), capacity));
             let counted = stream.clone();
             let name = format!("{}, Arc values", <$peer<u64> as Peer<u64>>::NAME);
-            group.row(name, move || peer::<Arc<u64>, $peer<Arc<u64>>>(counted.clone(), capacity));
+            group.row(name, move || peer::<Arc<u64>, $peer<Arc<u64>>>(counted.keys(), capacity));
         };
     }
     each_peer!(row);
+    group.row(SINGLE_FLIGHT, move || single_flight(stream.keys(), capacity));
     group.aim("faster than every peer, Arc values", at_most_best(OURS, 1.0, |row| row.ends_with("Arc values")));
-    group.aim("faster than every peer, plain values", at_most_best(OURS, 1.0, |row| !row.starts_with("ours")));
+    group.aim("faster than every peer, plain values", at_most_best(OURS, 1.0, |row| !row.starts_with("ours") && !row.starts_with('(')));
     group
 }
 
-fn ours(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+fn ours(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
     let mut ours = Ours::new(capacity);
     let mut at = 0;
     let mut run = move |ops: usize| {
@@ -61,7 +66,7 @@ fn ours(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
     run
 }
 
-fn peer<V: Value, P: Peer<V>>(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+fn peer<V: Value, P: Peer<V>>(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
     let peer = P::new(capacity);
     let mut at = 0;
     let mut run = move |ops: usize| {
@@ -70,6 +75,21 @@ fn peer<V: Value, P: Peer<V>>(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnM
                 for key in &stream[at..at + BATCH] {
                     peer.put(*key, V::make(at as u64));
                 }
+                at = (at + BATCH) % stream.len();
+            }
+        })
+    };
+    run(capacity * 2);
+    run
+}
+
+fn single_flight(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
+    let peer: QuickCache<Arc<u64>> = Peer::new(capacity);
+    let mut at = 0;
+    let mut run = move |ops: usize| {
+        per_op(ops / BATCH * BATCH, || {
+            for _ in 0..ops / BATCH {
+                stream[at..at + BATCH].iter().for_each(|key| peer.fetch(key, || Arc::make(at as u64)));
                 at = (at + BATCH) % stream.len();
             }
         })

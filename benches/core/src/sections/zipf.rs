@@ -3,7 +3,7 @@
 use crate::bench::{Group, at_most_best};
 use crate::clock::per_op;
 use crate::each_peer;
-use crate::keys::{Key, keys, zipf};
+use crate::keys::{Key, Stream, zipf};
 use crate::ours::{BATCH, Ours};
 use crate::peers::*;
 use std::hint::black_box;
@@ -22,13 +22,13 @@ pub fn groups() -> Vec<Group> {
 fn group(distinct: usize) -> Group {
     let title = format!("Zipf 0.9 over {distinct} keys, room for a quarter, get or insert + evict");
     let mut group = Group::new(format!("zipf/{distinct}"), title, 65_536);
-    let stream = Rc::new(keys(zipf(distinct, 0.9, STREAM, 11)));
+    let stream = Stream::new(move || zipf(distinct, 0.9, STREAM, 11));
     let ours_stream = stream.clone();
-    group.row(OURS, move || ours(ours_stream.clone(), distinct / 4));
+    group.row(OURS, move || ours(ours_stream.keys(), distinct / 4));
     macro_rules! row {
         ($peer:ident) => {
             let counted = stream.clone();
-            group.row(<$peer<Arc<u64>> as Peer<Arc<u64>>>::NAME, move || peer::<$peer<Arc<u64>>>(counted.clone(), distinct / 4));
+            group.row(<$peer<Arc<u64>> as Peer<Arc<u64>>>::NAME, move || peer::<$peer<Arc<u64>>>(counted.keys(), distinct / 4));
         };
     }
     each_peer!(row);
@@ -36,7 +36,7 @@ fn group(distinct: usize) -> Group {
     group
 }
 
-fn ours(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+fn ours(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
     let mut ours = Ours::new(capacity);
     let mut at = 0;
     let mut run = move |ops: usize| {
@@ -54,7 +54,7 @@ fn ours(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
     run
 }
 
-fn peer<P: Peer<Arc<u64>>>(stream: Rc<Vec<Key>>, capacity: usize) -> impl FnMut(usize) -> f64 {
+fn peer<P: Peer<Arc<u64>>>(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
     let peer = P::new(capacity);
     let mut at = 0;
     let mut run = move |ops: usize| {
