@@ -92,6 +92,14 @@ impl Line {
     }
 }
 
+/// A search for a tag that goes on from candidate to candidate.
+pub(super) struct Search {
+    tag: u32,
+    at: usize,
+    /// Of the line where it stands, those that have the tag and were not offered yet.
+    places: u32,
+}
+
 pub(super) struct Index {
     lines: Box<[Line]>,
 }
@@ -102,41 +110,33 @@ impl Index {
         Self { lines: vec![Line::EMPTY; slots / SLOTS_PER_LINE + 2].into_boxed_slice() }
     }
 
-    /// The slot of this tag that `same` agrees to.
+    /// Begins a search: where it stands after its first line, whose first candidate is nearly always the one.
     #[inline(always)]
-    pub(super) fn find(&self, tag: Tag, same: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn begin(&self, tag: Tag) -> Search {
         let at = self.home(tag.0);
-        let line = &self.lines[at];
-        let places = line.places(tag.0);
-        if places != 0 {
-            // Nearly always the one.
-            let slot = line.slots[places.trailing_zeros() as usize % PLACES];
-            if same(slot) {
-                return Some(slot);
-            }
-        }
-        self.find_on(tag, at, places & places.wrapping_sub(1), same)
+        Search { tag: tag.0, at, places: self.lines[at].places(tag.0) }
     }
 
-    /// The rest of a search whose first line and candidate were not it: the other candidates, the other lines.
-    #[inline(never)]
-    fn find_on(&self, tag: Tag, mut at: usize, mut places: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
-        loop {
-            let line = &self.lines[at];
-            while places != 0 {
-                let slot = line.slots[places.trailing_zeros() as usize % PLACES];
-                if same(slot) {
-                    return Some(slot);
-                }
-                places &= places - 1;
-            }
-            // Bounded: some line is not full.
-            if !line.is_full() {
+    /// The next slot that has the tag.
+    #[inline(always)]
+    pub(super) fn next(&self, search: &mut Search) -> Option<u32> {
+        // Bounded: some line is not full.
+        while search.places == 0 {
+            if !self.lines[search.at].is_full() {
                 return None;
             }
-            at = self.after(at);
-            places = self.lines[at].places(tag.0);
+            search.at = self.after(search.at);
+            search.places = self.lines[search.at].places(search.tag);
         }
+        self.candidate(search)
+    }
+
+    /// The same, but in the line where the search stands.
+    #[inline(always)]
+    pub(super) fn candidate(&self, search: &mut Search) -> Option<u32> {
+        let place = search.places.trailing_zeros() as usize;
+        search.places &= search.places.wrapping_sub(1);
+        (place < PLACES).then(|| self.lines[search.at].slots[place])
     }
 
     /// Brings near the line where a search for this tag begins.
@@ -249,13 +249,8 @@ mod tests {
         }
 
         fn found(&self, tag: Tag) -> Vec<u32> {
-            let found = std::cell::RefCell::new(Vec::new());
-            let none = self.find(tag, |slot| {
-                found.borrow_mut().push(slot);
-                false
-            });
-            assert_eq!(none, None);
-            let mut found = found.into_inner();
+            let mut search = self.begin(tag);
+            let mut found: Vec<u32> = std::iter::from_fn(|| self.next(&mut search)).collect();
             found.sort_unstable();
             found
         }
@@ -302,7 +297,7 @@ mod tests {
                 (0..capacity as u32).for_each(|slot| index.insert(Tag::new(hash(kind, slot)), slot));
                 assert_eq!(index.validate(), capacity);
                 for slot in 0..capacity as u32 {
-                    assert_eq!(index.find(Tag::new(hash(kind, slot)), |other| other == slot), Some(slot));
+                    assert!(index.found(Tag::new(hash(kind, slot))).contains(&slot));
                 }
                 (0..capacity as u32).for_each(|slot| assert!(index.remove(Tag::new(hash(kind, slot)), slot)));
                 assert_eq!(index.validate(), 0);

@@ -15,7 +15,7 @@
 //! of the completed stack is in use and its waiters have not been told.
 
 use super::completion::Completion;
-use super::index::{Index, Tag};
+use super::index::{Index, Search, Tag};
 use super::prefetch;
 use super::table::{Table, Unlinked};
 use super::waiters::{WaiterList, Waiters};
@@ -103,6 +103,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
     }
 
     /// Asks for `key` on behalf of `batch`. See [`Request`] for the answers.
+    #[inline]
     pub fn request(&mut self, hash: u64, key: &K, batch: BatchId, waiter: WaiterId) -> Request<V, E>
     where
         K: Eq + Clone,
@@ -112,6 +113,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
 
     /// The same for a key that is borrowed in another form: `same` compares, `make` makes the key if it is new. Equal
     /// keys must come with equal hashes.
+    #[inline]
     pub fn request_with(
         &mut self,
         hash: u64,
@@ -120,11 +122,33 @@ impl<K, V, E> CacheOwner<K, V, E> {
         batch: BatchId,
         waiter: WaiterId,
     ) -> Request<V, E> {
-        let (tag, records) = (Tag::new(hash), &self.records);
-        match self.index.find(tag, |slot| same(&records[slot as usize].key)) {
-            Some(slot) => self.hit(slot, batch, waiter),
-            None => self.miss(tag, make, batch, waiter),
+        let tag = Tag::new(hash);
+        let mut search = self.index.begin(tag);
+        if let Some(slot) = self.index.candidate(&mut search)
+            && same(&self.records[slot as usize].key)
+        {
+            return self.hit(slot, batch, waiter);
         }
+        self.request_further(tag, search, same, make, batch, waiter)
+    }
+
+    /// What a request does whose first candidate was not it: mostly a miss.
+    #[inline(never)]
+    fn request_further(
+        &mut self,
+        tag: Tag,
+        mut search: Search,
+        same: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> K,
+        batch: BatchId,
+        waiter: WaiterId,
+    ) -> Request<V, E> {
+        while let Some(slot) = self.index.next(&mut search) {
+            if same(&self.records[slot as usize].key) {
+                return self.hit(slot, batch, waiter);
+            }
+        }
+        self.miss(tag, make, batch, waiter)
     }
 
     /// Many requests at once, their look-ups overlapped. Appends one answer per key to `answers`, in order, as
@@ -140,7 +164,8 @@ impl<K, V, E> CacheOwner<K, V, E> {
             keys.iter().for_each(|(hash, _)| self.index.prefetch(Tag::new(*hash)));
             for (hash, _) in keys {
                 // The first entry with this tag is the one, or nearly always.
-                if let Some(slot) = self.index.find(Tag::new(*hash), |_| true) {
+                let mut search = self.index.begin(Tag::new(*hash));
+                if let Some(slot) = self.index.candidate(&mut search) {
                     prefetch::whole(&self.records[slot as usize]);
                 }
             }
@@ -255,7 +280,6 @@ impl<K, V, E> CacheOwner<K, V, E> {
         }
     }
 
-    #[inline(never)]
     fn miss(&mut self, tag: Tag, make: impl FnOnce() -> K, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
         let Some(slot) = self.vacant() else {
             self.stats.saturated += 1;
