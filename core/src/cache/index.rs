@@ -8,22 +8,22 @@
 //! ```
 //!
 //! Keys lie in the slots' records, so a line is all that a look-up reads of the index before it compares the one key:
-//! 12.8 bytes per slot, where a table that holds the keys leaves a key's room free for every entry that it does not have.
+//! 16 bytes per slot, where a table that holds the keys leaves a key's room free for every entry that it does not have.
 //! There are no tombstones: *every line between an entry and its home is full*, which is why a look-up may stop at the
 //! first line that is not. Nothing is ever moved to another place of memory, and nothing allocates after construction.
 
 /// Places of a line.
 const PLACES: usize = 8;
 
-/// Slots per line for which the index is laid out: one line in seven is full then, and its overflow sits next door.
-const SLOTS_PER_LINE: usize = 5;
+/// Slots per line for which the index is laid out: one line in twenty is full then, and its overflow sits next door.
+const SLOTS_PER_LINE: usize = 4;
 
 /// A mark that no free place has.
 const TAKEN: u32 = 1 << 31;
 const FREE: u32 = 0;
 
 /// What is kept of a hash: 31 bits of it, stirred, and a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag(u32);
 
 impl Tag {

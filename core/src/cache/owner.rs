@@ -122,7 +122,18 @@ impl<K, V, E> CacheOwner<K, V, E> {
         batch: BatchId,
         waiter: WaiterId,
     ) -> Request<V, E> {
-        let tag = Tag::new(hash);
+        self.request_tagged(Tag::new(hash), same, make, batch, waiter)
+    }
+
+    #[inline(always)]
+    fn request_tagged(
+        &mut self,
+        tag: Tag,
+        same: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> K,
+        batch: BatchId,
+        waiter: WaiterId,
+    ) -> Request<V, E> {
         let mut search = self.index.begin(tag);
         if let Some(slot) = self.index.candidate(&mut search)
             && same(&self.records[slot as usize].key)
@@ -161,15 +172,20 @@ impl<K, V, E> CacheOwner<K, V, E> {
         for keys in keys.chunks(BULK) {
             // First fetch what each look-up will need, one kind after the other: loads of a kind do not wait for one
             // another.
-            keys.iter().for_each(|(hash, _)| self.index.prefetch(Tag::new(*hash)));
-            for (hash, _) in keys {
+            let mut tags = [Tag::default(); BULK];
+            for (tag, (hash, _)) in tags.iter_mut().zip(keys) {
+                *tag = Tag::new(*hash);
+                self.index.prefetch(*tag);
+            }
+            for tag in &tags[..keys.len()] {
                 // The first entry with this tag is the one, or nearly always.
-                let mut search = self.index.begin(Tag::new(*hash));
-                if let Some(slot) = self.index.candidate(&mut search) {
+                if let Some(slot) = self.index.candidate(&mut self.index.begin(*tag)) {
                     prefetch::whole(&self.records[slot as usize]);
                 }
             }
-            answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));
+            for (tag, (_, key)) in tags.iter().zip(keys) {
+                answers.push(self.request_tagged(*tag, |other| other == *key, || (*key).clone(), batch, waiter));
+            }
         }
     }
 

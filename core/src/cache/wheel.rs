@@ -131,6 +131,7 @@ impl Wheel {
             let mut slot = self.detach(bucket);
             while slot != NIL {
                 let next = self.links[slot as usize].next;
+                self.hung -= 1;
                 self.place(slot, last(slot));
                 slot = next;
             }
@@ -151,19 +152,14 @@ impl Wheel {
         }
         slots.sort_by_key(|(last, _)| *last);
         self.swept = watermark;
+        self.hung = 0;
         slots.into_iter().for_each(|(last, slot)| self.place(slot, last));
     }
 
-    /// Empties a bucket; answers its first slot, from which the links lead on.
+    /// Empties a bucket; answers its first slot, from which the links lead on. The caller counts them out.
     #[inline]
     fn detach(&mut self, bucket: u32) -> u32 {
-        let head = std::mem::replace(&mut self.lists[bucket as usize], EMPTY).head;
-        let mut slot = head;
-        while slot != NIL {
-            self.hung -= 1;
-            slot = self.links[slot as usize].next;
-        }
-        head
+        std::mem::replace(&mut self.lists[bucket as usize], EMPTY).head
     }
 
     #[inline]
