@@ -2,7 +2,7 @@
 
 use crate::keys::Key;
 use longshore_core::bell::Bell;
-use longshore_core::cache::{CacheOwner, CacheReader, Cancelled, Handle, Request, WaiterId, cache};
+use longshore_core::cache::{CacheConfig, CacheOwner, CacheReader, Cancelled, Handle, Request, WaiterId, cache_with};
 use longshore_core::epoch::Epoch;
 use longshore_core::ordinal::BatchId;
 use longshore_core::watermark::Watermark;
@@ -20,6 +20,19 @@ impl From<Cancelled> for Fault {
 
 /// What one batch asks for together.
 pub const BATCH: usize = 32;
+
+/// Ends the fetch, if that is what the request became. Answers whether it was a hit.
+#[inline]
+pub fn fetch(answer: Request<u64, Fault>, value: u64) -> bool {
+    match answer {
+        Request::Ready(_) | Request::Pending(_) => true,
+        Request::Fetch(_, completion) => {
+            completion.complete(value);
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
 
 /// A cache whose owner runs on this thread.
 pub struct Ours<K: Eq + Send> {
@@ -44,8 +57,14 @@ impl<K: Eq + Send + Clone> Ours<K> {
     /// An empty cache.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::with(CacheConfig::new(capacity))
+    }
+
+    /// An empty cache of these measures.
+    #[must_use]
+    pub fn with(config: CacheConfig) -> Self {
         let (epoch, watermark, bell) = (Epoch::new(), Arc::new(Watermark::new()), Arc::new(Bell::new()));
-        let (owner, reader) = cache(capacity, &epoch, watermark.clone(), bell.clone());
+        let (owner, reader) = cache_with(config, &epoch, watermark.clone(), bell.clone());
         Self { owner, reader, watermark, bell, epoch, batch: 0 }
     }
 
@@ -60,14 +79,7 @@ impl<K: Eq + Send + Clone> Ours<K> {
     /// whether it was a hit.
     #[inline]
     pub fn ask(&mut self, hash: u64, key: &K) -> bool {
-        match self.owner.request(hash, key, BatchId::new(self.batch), NOBODY) {
-            Request::Ready(_) | Request::Pending(_) => true,
-            Request::Fetch(_, completion) => {
-                completion.complete(hash);
-                false
-            }
-            other => panic!("{other:?}"),
-        }
+        fetch(self.owner.request(hash, key, BatchId::new(self.batch), NOBODY), hash)
     }
 
     /// Tells the waiters.

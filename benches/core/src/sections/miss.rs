@@ -8,12 +8,14 @@ use crate::bench::{Group, at_most_best};
 use crate::clock::per_op;
 use crate::each_peer;
 use crate::keys::{Key, Stream, shuffled};
-use crate::ours::{BATCH, Ours};
+use crate::ours::{BATCH, NOBODY, Ours, fetch};
 use crate::peers::*;
+use longshore_core::ordinal::BatchId;
 use std::rc::Rc;
 use std::sync::Arc;
 
 const OURS: &str = "ours: request, complete, drain, evict";
+const MANY: &str = "ours, 32 requests at once";
 
 /// What of the peers does the same as ours: look up, promise to fetch, keep the promise. It is not in the aims, which
 /// are about insert + evict alone.
@@ -30,8 +32,10 @@ fn group(capacity: usize) -> Group {
     let mut group = Group::new(format!("miss/{capacity}"), title, 65_536);
     // Four times as many as fit: by the time a key comes round again it is long gone.
     let stream = Stream::new(move || shuffled(capacity * 4, 5));
-    let ours_stream = stream.clone();
-    group.row(OURS, move || ours(ours_stream.keys(), capacity));
+    for (name, many) in [(OURS, false), (MANY, true)] {
+        let stream = stream.clone();
+        group.row(name, move || ours(stream.keys(), capacity, many));
+    }
     macro_rules! row {
         ($peer:ident) => {
             let plain = stream.clone();
@@ -48,14 +52,22 @@ fn group(capacity: usize) -> Group {
     group
 }
 
-fn ours(stream: Rc<[Key]>, capacity: usize) -> impl FnMut(usize) -> f64 {
+fn ours(stream: Rc<[Key]>, capacity: usize, many: bool) -> impl FnMut(usize) -> f64 {
     let mut ours = Ours::new(capacity);
+    let mut answers = Vec::with_capacity(BATCH);
     let mut at = 0;
     let mut run = move |ops: usize| {
         per_op(ops / BATCH * BATCH, || {
             for _ in 0..ops / BATCH {
                 ours.next_batch();
-                let hits = stream[at..at + BATCH].iter().map(|key| usize::from(ours.ask(key.hash64(), key))).sum::<usize>();
+                let keys = &stream[at..at + BATCH];
+                let hits = if many {
+                    let asked: [(u64, &Key); BATCH] = std::array::from_fn(|n| (keys[n].hash64(), &keys[n]));
+                    ours.owner.request_many(&asked, BatchId::new(ours.batch), NOBODY, &mut answers);
+                    answers.drain(..).map(|answer| usize::from(fetch(answer, 1))).sum::<usize>()
+                } else {
+                    keys.iter().map(|key| usize::from(ours.ask(key.hash64(), key))).sum()
+                };
                 assert_eq!(hits, 0);
                 ours.drain();
                 at = (at + BATCH) % stream.len();

@@ -72,6 +72,7 @@ fn gate() -> Group {
         }
     });
     group.aim("<= 3 ns", at_most_ns("arrive", 3.0));
+    group.aim("<= 1.25 x a bare compare-exchange", at_most("arrive", 1.25, "floor: load, compare-exchange"));
     group
 }
 
@@ -83,6 +84,7 @@ fn bell() -> Group {
     });
     group.row("floor: fetch_sub", floor);
     group.aim("<= 3 ns", at_most_ns("ring", 3.0));
+    group.aim("<= 1.25 x a bare fetch_sub", at_most("ring", 1.25, "floor: fetch_sub"));
     group
 }
 
