@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A slot stays Loading here until its completion was drained, even if the shared word says Ready: until then its link
-//! of the completed stack is in use and its waiters have not been told.
+//! of the completed stack is in use and its waiters have not been told. Nothing stores the stage: an entry hangs in the
+//! wheel or does not, and the record of one that is no longer indexed says Retired.
 
 use super::completion::Completion;
 use super::index::{Index, Search, Tag};
@@ -30,25 +31,16 @@ use crate::watermark::Watermark;
 /// Requests looked up together: enough to overlap their misses, few enough for the line-fill buffers.
 const BULK: usize = 16;
 
-/// Values that go to the collector together: it has room for so many before it allocates.
+/// Values that go to the collector together, at most: its bag holds 64.
 const MOST_DELIVERED: usize = 62;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Free,
-    Loading,
-    Doomed,
-    Settled,
-}
 
 /// What the owner keeps per slot that was ever used. The key stays until the slot is used again.
 struct Record<K> {
     /// The slot's word as far as the owner knows it: a complete phase never changes again, and `last` is the newest
-    /// batch for which the owner pinned the entry. See [`newest`].
+    /// batch for which the owner pinned the entry. See [`newest`]. Retired here says that the entry is no longer indexed.
     seen: SlotWord,
     tag: Tag,
     waiters: WaiterList,
-    stage: Stage,
     key: K,
 }
 
@@ -219,17 +211,13 @@ impl<K, V, E> CacheOwner<K, V, E> {
         if record.seen.generation() != h.generation {
             return;
         }
-        match record.stage {
-            Stage::Free | Stage::Doomed => {}
-            Stage::Loading => {
-                self.unindex(h.slot);
-                self.records[h.slot as usize].stage = Stage::Doomed;
-            }
-            Stage::Settled => {
-                self.unindex(h.slot);
-                self.wheel.unlink(h.slot);
-                self.discard_now(h.slot);
-            }
+        if record.seen.phase() == Phase::Retired {
+            return;
+        }
+        self.unindex(h.slot);
+        if self.wheel.hangs(h.slot) {
+            self.wheel.unlink(h.slot);
+            self.discard_now(h.slot);
         }
     }
 
@@ -290,7 +278,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
     /// Puts an entry that was pinned anew back among the living.
     #[cold]
     fn revive(&mut self, slot: u32) {
-        if self.records[slot as usize].stage == Stage::Settled && self.wheel.is_dead(slot) {
+        if self.wheel.is_dead(slot) {
             self.wheel.unlink(slot);
             self.wheel.place(slot, newest(&self.records, &self.table, slot).get());
         }
@@ -311,10 +299,10 @@ impl<K, V, E> CacheOwner<K, V, E> {
         match self.records.get_mut(slot as usize) {
             Some(record) => {
                 self.free.pop();
-                (record.seen, record.tag, record.waiters, record.stage) = (seen, tag, waiters, Stage::Loading);
+                (record.seen, record.tag, record.waiters) = (seen, tag, waiters);
                 record.key = key; // drops the key of the entry before
             }
-            None => self.records.push(Record { seen, tag, waiters, stage: Stage::Loading, key }),
+            None => self.records.push(Record { seen, tag, waiters, key }),
         }
         let handle = Handle { slot, generation };
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))
@@ -375,12 +363,11 @@ impl<K, V, E> CacheOwner<K, V, E> {
     /// A completion was drained: the entry may be evicted from now on, or goes if it was forgotten meanwhile.
     fn settle(&mut self, slot: u32) {
         let record = &mut self.records[slot as usize];
-        if record.stage == Stage::Doomed {
+        if record.seen.phase() == Phase::Retired {
             self.discard_now(slot);
             return;
         }
         let word = self.table.slot(slot).load();
-        record.stage = Stage::Settled;
         record.seen = SlotWord::new(word.generation(), word.phase(), record.seen.last());
         self.wheel.place(slot, word.last().max(record.seen.last()).get());
     }
@@ -398,7 +385,6 @@ impl<K, V, E> CacheOwner<K, V, E> {
         if self.unlinked.len() >= self.delivery {
             self.deliver();
         }
-        self.records[slot as usize].stage = Stage::Free;
         if self.table.slot(slot).recycle(self.last_generation) {
             self.free.push(slot);
         } else {
@@ -407,7 +393,9 @@ impl<K, V, E> CacheOwner<K, V, E> {
     }
 
     fn unindex(&mut self, slot: u32) {
-        let indexed = self.index.remove(self.records[slot as usize].tag, slot);
+        let record = &mut self.records[slot as usize];
+        record.seen = SlotWord::new(record.seen.generation(), Phase::Retired, record.seen.last());
+        let indexed = self.index.remove(record.tag, slot);
         debug_assert!(indexed, "slot {slot} is not indexed");
     }
 

@@ -41,11 +41,38 @@ const END: u32 = u32::MAX;
 /// The stack's head once the owner is gone.
 const CLOSED: u32 = u32::MAX - 1;
 
-/// A published outcome and the incarnation it belongs to.
-pub(super) struct Payload<V, E> {
-    pub(super) generation: u32,
-    pub(super) outcome: Result<V, E>,
+/// A published outcome and the incarnation it belongs to. One enumeration, so that its tag and the generation share a
+/// word.
+pub(super) enum Payload<V, E> {
+    Ready { generation: u32, value: V },
+    Failed { generation: u32, error: E },
 }
+
+impl<V, E> Payload<V, E> {
+    fn new(generation: u32, outcome: Result<V, E>) -> Self {
+        match outcome {
+            Ok(value) => Self::Ready { generation, value },
+            Err(error) => Self::Failed { generation, error },
+        }
+    }
+
+    #[inline(always)]
+    fn generation(&self) -> u32 {
+        match self {
+            Self::Ready { generation, .. } | Self::Failed { generation, .. } => *generation,
+        }
+    }
+
+    #[inline(always)]
+    fn outcome(&self) -> Result<&V, &E> {
+        match self {
+            Self::Ready { value, .. } => Ok(value),
+            Self::Failed { error, .. } => Err(error),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Payload<u64, u64>>() == 16);
 
 /// [`Guard::defer_destroy`], with its contract, as a plain function.
 unsafe fn defer_destroy<V: Send + 'static, E: Send + 'static>(guard: &Guard<'_>, unlinked: *mut Payload<V, E>) {
@@ -130,7 +157,7 @@ impl<V, E> Table<V, E> {
     /// The outcome of the handle's incarnation, if it is published and not yet unlinked. The guard must be of this
     /// table's epoch, which the caller has asserted.
     #[inline]
-    pub(super) fn published<'g>(&'g self, h: Handle, _guard: &'g Guard<'_>) -> Option<&'g Result<V, E>> {
+    pub(super) fn published<'g>(&'g self, h: Handle, _guard: &'g Guard<'_>) -> Option<Result<&'g V, &'g E>> {
         // Acquire: pairs with the Release of the completion that stored it.
         let value = self.values.get(h.slot as usize)?;
         let payload = value.load(weaken("table-value-load-relaxed", Ordering::Acquire));
@@ -138,7 +165,7 @@ impl<V, E> Table<V, E> {
         // is destroyed after the guard drops, or, if the cache goes before that, `Drop` below needs exclusive access
         // that the borrow of the table denies.
         let payload = unsafe { payload.as_ref() }?;
-        (payload.generation == h.generation || mutant("table-any-generation")).then_some(&payload.outcome)
+        (payload.generation() == h.generation || mutant("table-any-generation")).then(|| payload.outcome())
     }
 
     /// Publishes the outcome of a Loading slot and puts it on the completed stack. The completion's holder's.
@@ -150,7 +177,7 @@ impl<V, E> Table<V, E> {
             return; // the outcome is destroyed here
         }
         let phase = if outcome.is_ok() { Phase::Ready } else { Phase::Failed };
-        let payload = Box::into_raw(Box::new(Payload { generation: h.generation, outcome }));
+        let payload = Box::into_raw(Box::new(Payload::new(h.generation, outcome)));
         // Release: pairs with the Acquire of readers. The cell holds null: it was emptied when the slot was retired.
         self.values[h.slot as usize].store(payload, weaken("table-value-store-relaxed", Ordering::Release));
         cell.word.publish(phase);

@@ -71,6 +71,12 @@ impl Wheel {
         self.swept
     }
 
+    /// Whether a slot is in a list.
+    #[inline]
+    pub(super) fn hangs(&self, slot: u32) -> bool {
+        self.links[slot as usize].list != NIL
+    }
+
     /// Whether a slot is among the dead.
     #[inline]
     pub(super) fn is_dead(&self, slot: u32) -> bool {
