@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// Runs about so many operations and answers the nanoseconds that one took.
 pub type Body = Box<dyn FnMut(usize) -> f64>;
 
+/// Answers what was measured and whether it keeps a promise.
+pub type Judge = Box<dyn Fn(&Results) -> (String, bool)>;
+
 /// One line of a table.
 pub struct Row {
     /// Its name.
@@ -20,7 +23,7 @@ pub struct Aim {
     /// What is promised.
     pub what: String,
     /// Answers what was measured and whether it keeps the promise.
-    pub judge: Box<dyn Fn(&Results) -> (String, bool)>,
+    pub judge: Judge,
 }
 
 /// Rows that are compared with one another.

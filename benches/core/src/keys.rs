@@ -15,7 +15,7 @@ impl Key {
     pub fn new(n: u64) -> Self {
         let mut random = Random(n);
         let mut key = [0; 64];
-        key.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.next().to_le_bytes()));
+        key.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.draw().to_le_bytes()));
         Self(key)
     }
 
@@ -64,7 +64,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -73,12 +73,12 @@ impl Random {
 
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        ((u128::from(self.draw()) * n as u128) >> 64) as usize
     }
 
     /// A number in [0, 1).
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -93,7 +93,9 @@ pub fn shuffled(n: usize, seed: u64) -> Vec<u32> {
 
 /// Keys to ask for from front to back, so that reading them costs no cache misses. They are made when they are needed.
 #[derive(Clone)]
-pub struct Stream(Rc<LazyCell<Rc<[Key]>, Box<dyn FnOnce() -> Rc<[Key]>>>>);
+pub struct Stream(Rc<LazyCell<Rc<[Key]>, Make>>);
+
+type Make = Box<dyn FnOnce() -> Rc<[Key]>>;
 
 impl Stream {
     /// The keys of these numbers.

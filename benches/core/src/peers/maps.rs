@@ -104,6 +104,6 @@ impl<V: Value> Peer<V> for PapayaHeld<V> {
     #[inline]
     fn hits(&self, keys: &[Key]) -> u64 {
         let map = self.0.map.pin();
-        keys.iter().map(|key| map.get(key).map_or(0, |value| 1 + (value.number() & 0))).sum()
+        keys.iter().map(|key| map.get(key).map_or(0, |_| 1)).sum()
     }
 }
