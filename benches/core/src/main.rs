@@ -1,9 +1,10 @@
 //! `longshore-core-benches [--rounds N] [--scale F] [--list] [PREFIX...]`: measures the groups whose names begin so (all,
 //! if none is given), and says of each aim whether it is met.
 //! `longshore-core-benches --count GROUP ROW OPS`: does one row's operations and nothing else, for callgrind and strace.
+//! `longshore-core-benches --probe`: one look-up, for objdump.
 
 use longshore_core_benches::bench::{Group, Results};
-use longshore_core_benches::sections;
+use longshore_core_benches::{probe, sections};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: [--rounds N] [--scale F] [--list] [GROUP...], or --count GROUP ROW OPS";
@@ -12,6 +13,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("--count") => count(&args[1..]),
+        Some("--probe") => {
+            println!("{}", probe::run());
+            ExitCode::SUCCESS
+        }
         _ => tables(&args),
     }
 }
