@@ -96,6 +96,7 @@ impl Gates {
     }
 
     /// Changes the word by `step`, which sees a word of the right generation with pending > 0. Answers it afterwards.
+    #[inline]
     #[track_caller]
     fn change(&self, h: GateHandle, order: Ordering, step: impl Fn(GateWord) -> u64) -> GateWord {
         // Relaxed: the compare-exchange orders, and checks that the word is still this one.
@@ -128,6 +129,7 @@ impl Gates {
     }
 
     /// Drops a token, with `mark` set in the same step. Answers whether it was the last.
+    #[inline]
     #[track_caller]
     fn drop_token(&self, h: GateHandle, mark: u64) -> bool {
         // AcqRel. Release: pairs with the Acquire of `poll`. Acquire: who drops the last token has seen what all
@@ -355,6 +357,7 @@ impl GateArriver {
     ///
     /// # Panics
     /// If no token is out; the gate is unchanged then.
+    #[inline]
     #[track_caller]
     #[must_use = "whoever drops the last token wakes those who wait"]
     pub fn arrive(&self, h: GateHandle) -> bool {

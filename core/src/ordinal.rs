@@ -29,6 +29,7 @@ macro_rules! ordinal {
             ///
             /// # Panics
             /// If `value` exceeds [`MAX_ORDINAL`].
+            #[inline]
             #[must_use]
             #[track_caller]
             pub const fn new(value: u64) -> Self {

@@ -98,6 +98,7 @@ impl SlotWord {
     ///
     /// # Panics
     /// If the generation exceeds [`MAX_GENERATION`].
+    #[inline]
     #[must_use]
     pub fn new(generation: u32, phase: Phase, last: BatchId) -> Self {
         assert!(generation <= MAX_GENERATION);
@@ -131,6 +132,13 @@ impl SlotWord {
     pub fn last(self) -> BatchId {
         BatchId::new(self.0 & LAST)
     }
+
+    /// The word once `batch` has pinned it too.
+    #[inline(always)]
+    #[must_use]
+    pub fn pinned_by(self, batch: BatchId) -> Self {
+        Self((self.0 & !LAST) | (self.0 & LAST).max(batch.get()))
+    }
 }
 
 /// The atomic word of one slot; one method per transition.
@@ -159,6 +167,7 @@ impl Slot {
     }
 
     /// Free -> Loading, pinned by `batch`. The owner's. Answers the generation.
+    #[inline]
     #[must_use]
     pub fn claim(&self, batch: BatchId) -> u32 {
         // Relaxed: the owner wrote it last; others only try to pin, in vain.
@@ -172,6 +181,7 @@ impl Slot {
 
     /// Raises `last` to `batch`, whoever calls. Answers the word that was pinned, as it was before, or `None` if the
     /// incarnation is over.
+    #[inline]
     #[must_use]
     pub fn pin(&self, generation: u32, batch: BatchId) -> Option<SlotWord> {
         let mut word = self.load();
@@ -201,6 +211,7 @@ impl Slot {
     }
 
     /// Loading -> Ready or Failed. Wait-free, and keeps pins that come at the same time. The completion's holder's.
+    #[inline]
     pub fn publish(&self, phase: Phase) {
         debug_assert!(matches!(phase, Phase::Ready | Phase::Failed));
         if mutant("slot-publish-store") {
@@ -217,6 +228,7 @@ impl Slot {
         self.leave_loading(Phase::Retired, Ordering::AcqRel);
     }
 
+    #[inline]
     fn leave_loading(&self, phase: Phase, order: Ordering) {
         let phases = phase as u64 - Phase::Loading as u64;
         // Release: pairs with the Acquire of loads and pins. Acquire: goes on from the pins so far.
@@ -228,6 +240,7 @@ impl Slot {
     ///
     /// # Errors
     /// Answers the word if it is pinned or in another phase.
+    #[inline]
     pub fn try_retire(&self, watermark: BatchId) -> Result<(), SlotWord> {
         let mut word = self.load();
         // Bounded: a further turn means that `last` rose; it does so below the watermark only finitely often.
@@ -256,6 +269,7 @@ impl Slot {
         false
     }
 
+    #[inline]
     fn retire_from(&self, word: SlotWord) -> Result<(), SlotWord> {
         let retired = SlotWord::new(word.generation(), Phase::Retired, word.last()).0;
         if mutant("slot-retire-store") {
@@ -270,6 +284,7 @@ impl Slot {
 
     /// Retired -> Free of the next generation. The owner's. Answers false if generations up to `last_generation` are
     /// used up: the slot stays Retired for good.
+    #[inline]
     #[must_use]
     pub fn recycle(&self, last_generation: u32) -> bool {
         // Relaxed: the owner wrote it last; others only try to pin, in vain.

@@ -12,10 +12,13 @@
 //! ```
 //!
 //! A slot stays Loading here until its completion was drained, even if the shared word says Ready: until then its link
-//! of the completed stack is in use and its waiters have not been told.
+//! of the completed stack is in use and its waiters have not been told. Nothing stores the stage: an entry hangs in the
+//! wheel or does not, and the record of one that is no longer indexed says Retired.
 
 use super::completion::Completion;
-use super::table::Table;
+use super::index::{Index, Search, Tag};
+use super::prefetch;
+use super::table::{Table, Unlinked};
 use super::waiters::{WaiterList, Waiters};
 use super::wheel::Wheel;
 use super::{CacheConfig, CacheReader, CacheStats, Request, WaiterId};
@@ -24,53 +27,27 @@ use crate::ordinal::BatchId;
 use crate::slot::{Handle, Phase, SlotWord};
 use crate::sync::{Arc, mutant};
 use crate::watermark::Watermark;
-use hashbrown::HashTable;
 
 /// Requests looked up together: enough to overlap their misses, few enough for the line-fill buffers.
 const BULK: usize = 16;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Free,
-    Loading,
-    Doomed,
-    Settled,
-}
+/// Values that go to the collector together, at most: its bag holds 64.
+const MOST_DELIVERED: usize = 62;
 
-/// What the owner keeps per slot.
-struct Record {
-    hash: u64,
-    generation: u32,
-    stage: Stage,
+/// What the owner keeps per slot that was ever used. The key stays until the slot is used again.
+struct Record<K> {
+    /// The slot's word as far as the owner knows it: a complete phase never changes again, and `last` is the newest
+    /// batch for which the owner pinned the entry. See [`newest`]. Retired here says that the entry is no longer indexed.
+    seen: SlotWord,
+    tag: Tag,
     waiters: WaiterList,
-}
-
-/// An index entry. It is there as long as the entry's incarnation is indexed, and it remembers enough of the slot's word
-/// that a further hit of the same batch needs nothing else.
-struct Bucket<K> {
-    handle: Handle,
-    /// Bits of the hash that the table does not use for its own tags: a guess at the entry without looking at the key.
-    tag: u32,
-    /// The slot's phase when it was last looked at; it never changes again once it is Ready or Failed.
-    phase: Phase,
-    /// A batch that the entry is pinned to: the slot's `last` is this or newer.
-    last: BatchId,
     key: K,
 }
 
-fn tag(hash: u64) -> u32 {
-    (hash >> 24) as u32
-}
-
-/// Pins an indexed entry. Answers its slot's word as it was before.
-fn pin<V, E>(table: &Table<V, E>, h: Handle, batch: BatchId) -> SlotWord {
-    let before = table.slot(h.slot).pin(h.generation, batch);
-    before.unwrap_or_else(|| unreachable!("{h:?} is indexed, and the owner alone retires"))
-}
-
-/// The answer to a request that found a complete entry.
-fn answer<V, E>(phase: Phase, h: Handle) -> Request<V, E> {
-    if phase == Phase::Failed { Request::Failed(h) } else { Request::Ready(h) }
+/// The newest batch that pinned a slot. The owner's pins lie in its record: it alone evicts, so no other thread has to
+/// see them, and a hit writes nothing shared. The pins of readers lie in the slot's word.
+fn newest<K, V, E>(records: &[Record<K>], table: &Table<V, E>, slot: u32) -> BatchId {
+    records[slot as usize].seen.last().max(table.slot(slot).load().last())
 }
 
 /// The end of a cache that requests, drains and evicts. It may move between threads, and one has it at a time.
@@ -78,42 +55,47 @@ pub struct CacheOwner<K, V, E> {
     table: Arc<Table<V, E>>,
     thread: OwnerThread,
     watermark: Arc<Watermark>,
-    index: HashTable<Bucket<K>>,
-    records: Box<[Record]>,
+    index: Index,
+    /// Of the slots that were ever used, which are the first ones.
+    records: Vec<Record<K>>,
+    /// Slots that were used and are free again.
     free: Vec<u32>,
     wheel: Wheel,
     waiters: Waiters,
-    /// Completed and not yet drained, newest first.
-    completed: Vec<u32>,
+    /// The oldest of those that were completed, taken from the table, and not yet drained.
+    completed: Option<u32>,
     last_generation: u32,
-    /// Something was unlinked since the collector was last told to look.
-    unflushed: bool,
+    /// Values on their way to the collector, which takes its time for each delivery.
+    unlinked: Unlinked<V, E>,
+    /// How many make a delivery.
+    delivery: usize,
     stats: CacheStats,
 }
 
 impl<K, V, E> CacheOwner<K, V, E> {
     pub(super) fn new(config: CacheConfig, table: Arc<Table<V, E>>, epoch: &Epoch, watermark: Arc<Watermark>) -> Self {
         let capacity = config.capacity;
-        let record = |_| Record { hash: 0, generation: 0, stage: Stage::Free, waiters: WaiterList::EMPTY };
+        // At most a sixteenth of what the cache may hold is kept beyond its time.
+        let delivery = (capacity / 16).clamp(1, MOST_DELIVERED);
         Self {
             table,
             thread: OwnerThread::new(epoch),
-            // Some slack, so that removals leave few tombstones. Should these pile up nevertheless, the index doubles once
-            // and from then on cleans them out in place.
-            index: HashTable::with_capacity(capacity + capacity / 4),
-            records: (0..capacity).map(record).collect(),
-            free: (0..capacity as u32).rev().collect(),
+            index: Index::new(capacity),
+            records: Vec::with_capacity(capacity),
+            free: Vec::new(),
             wheel: Wheel::new(capacity, config.wheel, watermark.get().get()),
             waiters: Waiters::default(),
-            completed: Vec::with_capacity(capacity),
+            completed: None,
             last_generation: config.last_generation,
-            unflushed: false,
+            unlinked: Unlinked::with_capacity(delivery),
+            delivery,
             stats: CacheStats { capacity, ..CacheStats::default() },
             watermark,
         }
     }
 
     /// Asks for `key` on behalf of `batch`. See [`Request`] for the answers.
+    #[inline]
     pub fn request(&mut self, hash: u64, key: &K, batch: BatchId, waiter: WaiterId) -> Request<V, E>
     where
         K: Eq + Clone,
@@ -123,6 +105,7 @@ impl<K, V, E> CacheOwner<K, V, E> {
 
     /// The same for a key that is borrowed in another form: `same` compares, `make` makes the key if it is new. Equal
     /// keys must come with equal hashes.
+    #[inline]
     pub fn request_with(
         &mut self,
         hash: u64,
@@ -131,27 +114,44 @@ impl<K, V, E> CacheOwner<K, V, E> {
         batch: BatchId,
         waiter: WaiterId,
     ) -> Request<V, E> {
-        match self.index.find_mut(hash, |bucket| same(&bucket.key)) {
-            Some(bucket) => {
-                let handle = bucket.handle;
-                self.stats.hits += 1;
-                if bucket.last < batch || bucket.phase == Phase::Loading {
-                    let before = pin(&self.table, handle, batch);
-                    (bucket.phase, bucket.last) = (before.phase(), before.last().max(batch));
-                    if before.last().get() < self.wheel.swept() {
-                        self.revive(handle.slot);
-                    }
-                    if before.phase() == Phase::Loading {
-                        // It may complete at this moment; its waiters are told when the owner drains it: later.
-                        self.waiters.push(&mut self.records[handle.slot as usize].waiters, waiter);
-                        return Request::Pending(handle);
-                    }
-                    return answer(before.phase(), handle);
-                }
-                answer(bucket.phase, handle)
-            }
-            None => self.miss(hash, make, batch, waiter),
+        self.request_tagged(Tag::new(hash), same, make, batch, waiter)
+    }
+
+    #[inline(always)]
+    fn request_tagged(
+        &mut self,
+        tag: Tag,
+        same: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> K,
+        batch: BatchId,
+        waiter: WaiterId,
+    ) -> Request<V, E> {
+        let mut search = self.index.begin(tag);
+        if let Some(slot) = self.index.candidate(&mut search)
+            && same(&self.records[slot as usize].key)
+        {
+            return self.hit(slot, batch, waiter);
         }
+        self.request_further(tag, search, same, make, batch, waiter)
+    }
+
+    /// What a request does whose first candidate was not it: mostly a miss.
+    #[inline(never)]
+    fn request_further(
+        &mut self,
+        tag: Tag,
+        mut search: Search,
+        same: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> K,
+        batch: BatchId,
+        waiter: WaiterId,
+    ) -> Request<V, E> {
+        while let Some(slot) = self.index.next(&mut search) {
+            if same(&self.records[slot as usize].key) {
+                return self.hit(slot, batch, waiter);
+            }
+        }
+        self.miss(tag, make, batch, waiter)
     }
 
     /// Many requests at once, their look-ups overlapped. Appends one answer per key to `answers`, in order, as
@@ -162,43 +162,45 @@ impl<K, V, E> CacheOwner<K, V, E> {
     {
         answers.reserve(keys.len());
         for keys in keys.chunks(BULK) {
-            // First fetch what each look-up will need: these loads do not wait for one another.
-            for (hash, _) in keys {
-                let tag = tag(*hash);
-                if let Some(bucket) = self.index.find(*hash, |bucket| bucket.tag == tag) {
-                    prefetch_whole(bucket);
-                    if bucket.last < batch || bucket.phase == Phase::Loading {
-                        self.table.prefetch(bucket.handle.slot);
-                    }
+            // First fetch what each look-up will need, one kind after the other: loads of a kind do not wait for one
+            // another.
+            let mut tags = [Tag::default(); BULK];
+            for (tag, (hash, _)) in tags.iter_mut().zip(keys) {
+                *tag = Tag::new(*hash);
+                self.index.prefetch(*tag);
+            }
+            for tag in &tags[..keys.len()] {
+                // The first entry with this tag is the one, or nearly always.
+                if let Some(slot) = self.index.candidate(&mut self.index.begin(*tag)) {
+                    prefetch::whole(&self.records[slot as usize]);
                 }
             }
-            answers.extend(keys.iter().map(|(hash, key)| self.request(*hash, key, batch, waiter)));
+            for (tag, (_, key)) in tags.iter().zip(keys) {
+                answers.push(self.request_tagged(*tag, |other| other == *key, || (*key).clone(), batch, waiter));
+            }
         }
     }
 
     /// Tells, for every entry completed since the last call and in the order of completion, each waiter, once and in
     /// the order of asking. The entry's outcome can be read by its handle while `told` runs.
     pub fn drain_completed(&mut self, mut told: impl FnMut(Handle, WaiterId)) {
-        if self.completed.is_empty() {
-            self.table.take_completed(&mut self.completed);
-        }
-        while let Some(&slot) = self.completed.last() {
+        self.completed = self.completed.or_else(|| self.table.take_completed());
+        while let Some(slot) = self.completed {
             let record = &mut self.records[slot as usize];
-            let handle = Handle { slot, generation: record.generation };
+            let handle = Handle { slot, generation: record.seen.generation() };
             // The entry leaves `completed` after its last waiter: if `told` panics, the next call goes on from there.
             while let Some(waiter) = self.waiters.pop(&mut record.waiters) {
                 told(handle, waiter);
             }
-            self.completed.pop();
+            self.completed = self.table.after(slot);
             self.settle(slot);
         }
-        self.flush();
     }
 
     /// Whether [`drain_completed`](Self::drain_completed) has anything to tell.
     #[must_use]
     pub fn any_completed(&self) -> bool {
-        !self.completed.is_empty() || self.table.any_completed()
+        self.completed.is_some() || self.table.any_completed()
     }
 
     /// Drops an entry that must not be cached: the next request for its key fetches again. Its handles are stale from
@@ -206,35 +208,30 @@ impl<K, V, E> CacheOwner<K, V, E> {
     /// waiters have not been told, keeps its slot until they have been. A stale handle changes nothing.
     pub fn forget(&mut self, h: Handle) {
         let Some(record) = self.records.get(h.slot as usize) else { return };
-        if record.generation != h.generation {
+        if record.seen.generation() != h.generation {
             return;
         }
-        match record.stage {
-            Stage::Free | Stage::Doomed => {}
-            Stage::Loading => {
-                self.unindex(h.slot);
-                self.records[h.slot as usize].stage = Stage::Doomed;
-            }
-            Stage::Settled => {
-                self.unindex(h.slot);
-                self.wheel.unlink(h.slot);
-                self.discard_now(h.slot);
-            }
+        if record.seen.phase() == Phase::Retired {
+            return;
         }
-        self.flush();
+        self.unindex(h.slot);
+        if self.wheel.hangs(h.slot) {
+            self.wheel.unlink(h.slot);
+            self.discard_now(h.slot);
+        }
     }
 
     /// Catches up with the watermark and lets the collector destroy what is due. Requests do this when they need room;
     /// a caller may when it is idle.
     pub fn collect(&mut self) {
-        self.sweep();
-        self.thread.pinned(|guard| guard.flush());
+        self.sweep_to(self.watermark.get());
+        self.deliver();
     }
 
     /// What the cache has done.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        CacheStats { entries: self.stats.capacity - self.stats.worn - self.free.len(), ..self.stats }
+        CacheStats { entries: self.records.len() - self.stats.worn - self.free.len(), ..self.stats }
     }
 
     /// Another end that reads.
@@ -243,34 +240,81 @@ impl<K, V, E> CacheOwner<K, V, E> {
         CacheReader::new(self.table.clone())
     }
 
-    /// Puts an entry that was pinned anew back among the living.
-    fn revive(&mut self, slot: u32) {
-        if self.records[slot as usize].stage == Stage::Settled && self.wheel.is_dead(slot) {
-            self.wheel.unlink(slot);
-            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+    #[inline(always)]
+    fn hit(&mut self, slot: u32, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
+        self.stats.hits += 1;
+        let record = &mut self.records[slot as usize];
+        let handle = Handle { slot, generation: record.seen.generation() };
+        let before = record.seen;
+        record.seen = before.pinned_by(batch);
+        if before.last().get() < self.wheel.swept() {
+            self.revive(slot);
+        }
+        match before.phase() {
+            Phase::Ready => Request::Ready(handle),
+            Phase::Failed => Request::Failed(handle),
+            _ => self.hit_loading(handle, waiter),
         }
     }
 
-    fn miss(&mut self, hash: u64, make: impl FnOnce() -> K, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
-        if self.free.is_empty() {
-            self.evict();
+    /// The entry was pending when the owner last looked at its slot.
+    #[cold]
+    fn hit_loading(&mut self, handle: Handle, waiter: WaiterId) -> Request<V, E> {
+        let phase = self.table.slot(handle.slot).load().phase();
+        let record = &mut self.records[handle.slot as usize];
+        match phase {
+            Phase::Loading => {
+                // It may complete at this moment; its waiters are told when the owner drains it: later.
+                self.waiters.push(&mut record.waiters, waiter);
+                return Request::Pending(handle);
+            }
+            Phase::Ready | Phase::Failed => {}
+            Phase::Free | Phase::Retired => unreachable!("{handle:?} is indexed, and the owner alone retires"),
         }
-        let Some(&slot) = self.free.last() else {
+        record.seen = SlotWord::new(handle.generation, phase, record.seen.last());
+        if phase == Phase::Failed { Request::Failed(handle) } else { Request::Ready(handle) }
+    }
+
+    /// Puts an entry that was pinned anew back among the living.
+    #[cold]
+    fn revive(&mut self, slot: u32) {
+        if self.wheel.is_dead(slot) {
+            self.wheel.unlink(slot);
+            self.wheel.place(slot, newest(&self.records, &self.table, slot).get());
+        }
+    }
+
+    fn miss(&mut self, tag: Tag, make: impl FnOnce() -> K, batch: BatchId, waiter: WaiterId) -> Request<V, E> {
+        let Some(slot) = self.vacant() else {
             self.stats.saturated += 1;
             return Request::Saturated;
         };
         let key = make(); // the caller's code: nothing has changed if it panics
-        self.free.pop();
         self.stats.misses += 1;
         let generation = self.table.slot(slot).claim(batch);
+        let seen = SlotWord::new(generation, Phase::Loading, batch);
         let mut waiters = WaiterList::EMPTY;
         self.waiters.push(&mut waiters, waiter);
-        self.records[slot as usize] = Record { hash, generation, stage: Stage::Loading, waiters };
-        let records = &self.records;
+        self.index.insert(tag, slot);
+        match self.records.get_mut(slot as usize) {
+            Some(record) => {
+                self.free.pop();
+                (record.seen, record.tag, record.waiters) = (seen, tag, waiters);
+                record.key = key; // drops the key of the entry before
+            }
+            None => self.records.push(Record { seen, tag, waiters, key }),
+        }
         let handle = Handle { slot, generation };
-        let bucket = Bucket { handle, tag: tag(hash), phase: Phase::Loading, last: batch, key };
-        self.index.insert_unique(hash, bucket, |bucket| records[bucket.handle.slot as usize].hash);
         Request::Fetch(handle, Completion::new(self.table.clone(), handle))
+    }
+
+    /// A free slot, evicting if there is none: the last of `free`, or else the first that was never used.
+    fn vacant(&mut self) -> Option<u32> {
+        if self.free.is_empty() && self.records.len() == self.table.capacity() {
+            self.evict();
+        }
+        let unused = self.records.len();
+        self.free.last().copied().or_else(|| (unused < self.table.capacity()).then_some(unused as u32))
     }
 
     /// Evicts one entry, if any may be.
@@ -279,17 +323,19 @@ impl<K, V, E> CacheOwner<K, V, E> {
         loop {
             // Bounded: each turn evicts, or moves a slot that was pinned since to its bucket, or sweeps up to the mark.
             while let Some(slot) = self.wheel.first_dead() {
+                self.prefetch_next_dead(slot);
                 self.wheel.unlink(slot);
-                match self.table.slot(slot).try_retire(watermark) {
-                    Ok(()) => {
-                        self.unindex(slot);
-                        self.stats.evictions += 1;
-                        self.discard(slot);
-                        if !self.free.is_empty() {
-                            return;
-                        }
-                    }
-                    Err(pinned) => self.wheel.place(slot, pinned.last().get()),
+                let own = self.records[slot as usize].seen.last();
+                let retired = if own < watermark { self.table.slot(slot).try_retire(watermark).is_ok() } else { false };
+                if !retired {
+                    self.wheel.place(slot, newest(&self.records, &self.table, slot).get());
+                    continue;
+                }
+                self.unindex(slot);
+                self.stats.evictions += 1;
+                self.discard(slot);
+                if !self.free.is_empty() {
+                    return;
                 }
             }
             if !self.sweep_to(watermark) {
@@ -298,40 +344,48 @@ impl<K, V, E> CacheOwner<K, V, E> {
         }
     }
 
-    fn sweep(&mut self) {
-        self.sweep_to(self.watermark.get());
+    /// Who is evicted after `slot` is known. Their lines are on their way while `slot` goes: the one after the next's
+    /// own, and those that the next's lead to.
+    fn prefetch_next_dead(&self, slot: u32) {
+        let Some(next) = self.wheel.after(slot) else { return };
+        self.index.prefetch(self.records[next as usize].tag);
+        let Some(later) = self.wheel.after(next) else { return };
+        self.wheel.prefetch(later);
+        self.table.prefetch(later);
+        prefetch::whole(&self.records[later as usize]);
     }
 
     fn sweep_to(&mut self, watermark: BatchId) -> bool {
-        let table = &self.table;
-        self.wheel.sweep(watermark.get(), |slot| table.slot(slot).load().last().get())
+        let (records, table) = (&self.records, &self.table);
+        self.wheel.sweep(watermark.get(), |slot| newest(records, table, slot).get())
     }
 
     /// A completion was drained: the entry may be evicted from now on, or goes if it was forgotten meanwhile.
     fn settle(&mut self, slot: u32) {
         let record = &mut self.records[slot as usize];
-        if record.stage == Stage::Doomed {
+        if record.seen.phase() == Phase::Retired {
             self.discard_now(slot);
-        } else {
-            record.stage = Stage::Settled;
-            self.wheel.place(slot, self.table.slot(slot).load().last().get());
+            return;
         }
+        let word = self.table.slot(slot).load();
+        record.seen = SlotWord::new(word.generation(), word.phase(), record.seen.last());
+        self.wheel.place(slot, word.last().max(record.seen.last()).get());
     }
 
     /// Discards an entry that is in no list and no longer indexed, pinned or not.
     fn discard_now(&mut self, slot: u32) {
-        let retired = self.table.slot(slot).retire_now(self.records[slot as usize].generation);
+        let retired = self.table.slot(slot).retire_now(self.records[slot as usize].seen.generation());
         debug_assert!(retired, "the owner alone retires");
         self.discard(slot);
     }
 
     /// Empties a retired slot.
     fn discard(&mut self, slot: u32) {
-        let table = &self.table;
-        self.thread.pinned(|guard| table.unlink(slot, guard));
-        self.unflushed = true;
-        self.records[slot as usize].stage = Stage::Free;
-        if table.slot(slot).recycle(self.last_generation) {
+        self.table.unlink(slot, &mut self.unlinked);
+        if self.unlinked.len() >= self.delivery {
+            self.deliver();
+        }
+        if self.table.slot(slot).recycle(self.last_generation) {
             self.free.push(slot);
         } else {
             self.stats.worn += 1;
@@ -339,18 +393,16 @@ impl<K, V, E> CacheOwner<K, V, E> {
     }
 
     fn unindex(&mut self, slot: u32) {
-        let hash = self.records[slot as usize].hash;
-        match self.index.find_entry(hash, |bucket| bucket.handle.slot == slot) {
-            Ok(entry) => drop(entry.remove()),
-            Err(_) => debug_assert!(false, "slot {slot} is not indexed"),
-        }
+        let record = &mut self.records[slot as usize];
+        record.seen = SlotWord::new(record.seen.generation(), Phase::Retired, record.seen.last());
+        let indexed = self.index.remove(record.tag, slot);
+        debug_assert!(indexed, "slot {slot} is not indexed");
     }
 
-    /// Lets the collector destroy what is due, if there is anything new.
-    fn flush(&mut self) {
-        if std::mem::take(&mut self.unflushed) {
-            self.thread.pinned(|guard| guard.flush());
-        }
+    /// Hands what was unlinked to the collector, which destroys what is due.
+    fn deliver(&mut self) {
+        let (table, unlinked) = (&self.table, &mut self.unlinked);
+        self.thread.pinned(|guard| table.destroy(unlinked, guard));
     }
 }
 
@@ -361,37 +413,11 @@ impl<K, V, E> Drop for CacheOwner<K, V, E> {
             return;
         }
         self.table.close();
-        let table = &self.table;
-        self.thread.pinned(|guard| {
-            for slot in 0..table.capacity() as u32 {
-                if table.slot(slot).retire_now(table.slot(slot).load().generation()) {
-                    table.unlink(slot, guard);
-                }
+        for slot in 0..self.table.capacity() as u32 {
+            if self.table.slot(slot).retire_now(self.table.slot(slot).load().generation()) {
+                self.table.unlink(slot, &mut self.unlinked);
             }
-            guard.flush();
-        });
+        }
+        self.deliver();
     }
-}
-
-/// Brings the first line of `what` near.
-#[inline(always)]
-pub(super) fn prefetch<T>(what: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching is a hint that reads nothing and takes any address; every x86-64 has it.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(what.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = what;
-}
-
-/// The same for each of its lines, up to four.
-#[inline(always)]
-fn prefetch_whole<T>(what: &T) {
-    let first = std::ptr::from_ref(what).cast::<u8>();
-    for offset in (0..size_of::<T>().min(256)).step_by(64) {
-        prefetch(first.wrapping_add(offset));
-    }
-    prefetch(first.wrapping_add(size_of::<T>().clamp(1, 256) - 1));
 }

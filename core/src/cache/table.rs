@@ -8,6 +8,9 @@
 //! | value | the completion's holder: null -> payload | before it publishes the phase |
 //! | value | whoever retired the slot: payload -> null | after Retired, before the destruction is deferred |
 //! | next | the completion's holder | after it published the phase, before it pushes the slot |
+//! | next | the owner | when it has taken the stack: it turns the links round |
+//!
+//! The values lie in an array of their own: eight bytes are all that a reader needs of a slot.
 //!
 //! A reader goes by the payload, which carries its generation: if it is the handle's, that is the answer, whatever the
 //! word says by now (the guard keeps the payload alive). Only a null or another generation sends it to the word.
@@ -25,6 +28,7 @@
 //! | head: push that finds CLOSED | Acquire | close |
 //! | head: take, close | Acquire, AcqRel | push |
 
+use super::prefetch;
 use crate::bell::Bell;
 use crate::epoch::{Epoch, Guard};
 use crate::slot::{Handle, Phase, Slot};
@@ -37,11 +41,38 @@ const END: u32 = u32::MAX;
 /// The stack's head once the owner is gone.
 const CLOSED: u32 = u32::MAX - 1;
 
-/// A published outcome and the incarnation it belongs to.
-pub(super) struct Payload<V, E> {
-    pub(super) generation: u32,
-    pub(super) outcome: Result<V, E>,
+/// A published outcome and the incarnation it belongs to. One enumeration, so that its tag and the generation share a
+/// word.
+pub(super) enum Payload<V, E> {
+    Ready { generation: u32, value: V },
+    Failed { generation: u32, error: E },
 }
+
+impl<V, E> Payload<V, E> {
+    fn new(generation: u32, outcome: Result<V, E>) -> Self {
+        match outcome {
+            Ok(value) => Self::Ready { generation, value },
+            Err(error) => Self::Failed { generation, error },
+        }
+    }
+
+    #[inline(always)]
+    fn generation(&self) -> u32 {
+        match self {
+            Self::Ready { generation, .. } | Self::Failed { generation, .. } => *generation,
+        }
+    }
+
+    #[inline(always)]
+    fn outcome(&self) -> Result<&V, &E> {
+        match self {
+            Self::Ready { value, .. } => Ok(value),
+            Self::Failed { error, .. } => Err(error),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Payload<u64, u64>>() == 16);
 
 /// [`Guard::defer_destroy`], with its contract, as a plain function.
 unsafe fn defer_destroy<V: Send + 'static, E: Send + 'static>(guard: &Guard<'_>, unlinked: *mut Payload<V, E>) {
@@ -49,15 +80,31 @@ unsafe fn defer_destroy<V: Send + 'static, E: Send + 'static>(guard: &Guard<'_>,
     unsafe { guard.defer_destroy(unlinked) };
 }
 
-struct Cell<V, E> {
+struct Cell {
     word: Slot,
-    value: AtomicPtr<Payload<V, E>>,
     next: AtomicU32,
+}
+
+/// Payloads that no reader can find any more, and that some may still hold. It owns them: dropping it leaks them.
+pub(super) struct Unlinked<V, E>(Vec<*mut Payload<V, E>>);
+
+// SAFETY: it stands for the ownership of outcomes; see `Table`.
+unsafe impl<V: Send, E: Send> Send for Unlinked<V, E> {}
+
+impl<V, E> Unlinked<V, E> {
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// The shared half of a cache.
 pub(super) struct Table<V, E> {
-    cells: Box<[Cell<V, E>]>,
+    cells: Box<[Cell]>,
+    values: Box<[AtomicPtr<Payload<V, E>>]>,
     completed: CachePadded<AtomicU32>,
     bell: Arc<Bell>,
     pub(super) epoch: Epoch,
@@ -79,9 +126,10 @@ impl<V, E> Table<V, E> {
         V: Send + 'static,
         E: Send + 'static,
     {
-        let cell = |_| Cell { word: Slot::new(), value: AtomicPtr::new(ptr::null_mut()), next: AtomicU32::new(END) };
+        let cell = |_| Cell { word: Slot::new(), next: AtomicU32::new(END) };
         Self {
             cells: (0..capacity).map(cell).collect(),
+            values: (0..capacity).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             completed: CachePadded::new(AtomicU32::new(END)),
             bell,
             epoch: epoch.clone(),
@@ -102,23 +150,22 @@ impl<V, E> Table<V, E> {
     /// Brings a slot's lines near.
     #[inline(always)]
     pub(super) fn prefetch(&self, slot: u32) {
-        if let Some(cell) = self.cells.get(slot as usize) {
-            super::owner::prefetch(std::ptr::from_ref(cell));
-        }
+        prefetch::line(&raw const self.cells[slot as usize]);
+        prefetch::line(&raw const self.values[slot as usize]);
     }
 
     /// The outcome of the handle's incarnation, if it is published and not yet unlinked. The guard must be of this
     /// table's epoch, which the caller has asserted.
     #[inline]
-    pub(super) fn published<'g>(&'g self, h: Handle, _guard: &'g Guard<'_>) -> Option<&'g Result<V, E>> {
+    pub(super) fn published<'g>(&'g self, h: Handle, _guard: &'g Guard<'_>) -> Option<Result<&'g V, &'g E>> {
         // Acquire: pairs with the Release of the completion that stored it.
-        let value = &self.cells.get(h.slot as usize)?.value;
+        let value = self.values.get(h.slot as usize)?;
         let payload = value.load(weaken("table-value-load-relaxed", Ordering::Acquire));
         // SAFETY: a payload is unlinked before its destruction is deferred, and the guard was alive before the load: it
         // is destroyed after the guard drops, or, if the cache goes before that, `Drop` below needs exclusive access
         // that the borrow of the table denies.
         let payload = unsafe { payload.as_ref() }?;
-        (payload.generation == h.generation || mutant("table-any-generation")).then_some(&payload.outcome)
+        (payload.generation() == h.generation || mutant("table-any-generation")).then(|| payload.outcome())
     }
 
     /// Publishes the outcome of a Loading slot and puts it on the completed stack. The completion's holder's.
@@ -130,12 +177,12 @@ impl<V, E> Table<V, E> {
             return; // the outcome is destroyed here
         }
         let phase = if outcome.is_ok() { Phase::Ready } else { Phase::Failed };
-        let payload = Box::into_raw(Box::new(Payload { generation: h.generation, outcome }));
+        let payload = Box::into_raw(Box::new(Payload::new(h.generation, outcome)));
         if mutant("table-publish-first") {
             cell.word.publish(phase);
         }
-        // Release: pairs with the Acquire of readers. The cell holds null: it was emptied when the slot was retired.
-        cell.value.store(payload, weaken("table-value-store-relaxed", Ordering::Release));
+        // Release: pairs with the Acquire of readers. The slot holds null: it was emptied when it was retired.
+        self.values[h.slot as usize].store(payload, weaken("table-value-store-relaxed", Ordering::Release));
         let too_early = mutant("table-push-first").then(|| self.push_completed(h.slot));
         if !mutant("table-publish-first") {
             cell.word.publish(phase);
@@ -171,31 +218,53 @@ impl<V, E> Table<V, E> {
             // Rare: a registration for one use is cheap enough.
             let thread = self.epoch.register();
             let guard = thread.pin();
-            self.unlink(h.slot, &guard);
-            guard.flush();
+            let mut unlinked = Unlinked::with_capacity(1);
+            self.unlink(h.slot, &mut unlinked);
+            self.destroy(&mut unlinked, &guard);
         }
     }
 
-    /// Destroys a slot's value once no guard can hold it. For whoever retired the slot, once.
-    pub(super) fn unlink(&self, slot: u32, guard: &Guard<'_>) {
-        debug_assert_eq!(guard.identity(), self.epoch.identity());
+    /// Takes a slot's value away. For whoever retired the slot, once.
+    pub(super) fn unlink(&self, slot: u32, unlinked: &mut Unlinked<V, E>) {
         // AcqRel: takes the payload that the completion released; pairs with readers' loads.
-        let payload = self.cells[slot as usize].value.swap(ptr::null_mut(), Ordering::AcqRel);
+        let payload = self.values[slot as usize].swap(ptr::null_mut(), Ordering::AcqRel);
         debug_assert!(!payload.is_null());
-        // SAFETY: the payload came from `Box::into_raw` in `complete`, the swap took it from the only place where it can
-        // be found, one thread retires a slot and so comes here, and readers hold guards of this epoch.
-        unsafe { (self.destroy)(guard, payload) };
+        unlinked.0.push(payload);
     }
 
-    /// Takes every completed slot onto the end of `taken`, newest first, so that popping yields the oldest.
-    pub(super) fn take_completed(&self, taken: &mut Vec<u32>) {
+    /// Destroys what was unlinked once no guard can hold it.
+    pub(super) fn destroy(&self, unlinked: &mut Unlinked<V, E>, guard: &Guard<'_>) {
+        debug_assert_eq!(guard.identity(), self.epoch.identity());
+        for payload in unlinked.0.drain(..) {
+            // SAFETY: the payload came from `Box::into_raw` in `complete`, `unlink` took it from the only place where it
+            // can be found, one thread retires a slot and so unlinks it, and readers hold guards of this epoch.
+            unsafe { (self.destroy)(guard, payload) };
+        }
+        guard.flush();
+    }
+
+    /// Takes every completed slot and turns the links round: answers the oldest, from which [`Self::after`] leads to
+    /// the newest.
+    pub(super) fn take_completed(&self) -> Option<u32> {
         // Acquire: pairs with the Release of each push; all are read-modify-writes, so one release sequence holds them.
         let mut slot = self.completed.swap(END, weaken("table-take-relaxed", Ordering::Acquire));
+        let mut newer = END;
         while slot != END {
-            taken.push(slot);
-            // Relaxed: taking the stack acquired the link.
-            slot = self.cells[slot as usize].next.load(Ordering::Relaxed);
+            // Relaxed: taking the stack acquired the link, and it is the owner's until it claims the slot again, whose
+            // hand-over publishes it.
+            let link = &self.cells[slot as usize].next;
+            let older = link.load(Ordering::Relaxed);
+            link.store(newer, Ordering::Relaxed);
+            (newer, slot) = (slot, older);
         }
+        (newer != END).then_some(newer)
+    }
+
+    /// The slot completed after this one, of those that were taken together. The owner's.
+    pub(super) fn after(&self, slot: u32) -> Option<u32> {
+        // Relaxed: the owner wrote it.
+        let newer = self.cells[slot as usize].next.load(Ordering::Relaxed);
+        (newer != END).then_some(newer)
     }
 
     /// Whether a completed slot waits to be taken.
@@ -218,9 +287,9 @@ impl<V, E> Table<V, E> {
 
 impl<V, E> Drop for Table<V, E> {
     fn drop(&mut self) {
-        for cell in &self.cells {
+        for value in &self.values {
             // Acquire: pairs with the completions; exclusive access makes it the last look.
-            let payload = cell.value.swap(ptr::null_mut(), Ordering::Acquire);
+            let payload = value.swap(ptr::null_mut(), Ordering::Acquire);
             if !payload.is_null() {
                 // SAFETY: the payload came from `Box::into_raw`, was never unlinked, and no reader is left: each borrows
                 // the table while it holds a reference.

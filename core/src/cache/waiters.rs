@@ -4,15 +4,14 @@ use super::WaiterId;
 
 const NIL: u32 = u32::MAX;
 
-/// The waiters of one entry, oldest first.
+/// The waiters of one entry: the newest, whose link leads to the oldest, and from there on to itself.
 #[derive(Clone, Copy)]
 pub(super) struct WaiterList {
-    head: u32,
-    tail: u32,
+    newest: u32,
 }
 
 impl WaiterList {
-    pub(super) const EMPTY: Self = Self { head: NIL, tail: NIL };
+    pub(super) const EMPTY: Self = Self { newest: NIL };
 }
 
 #[derive(Default)]
@@ -23,37 +22,42 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Adds `waiter` at the end of `list`.
+    #[inline]
     pub(super) fn push(&mut self, list: &mut WaiterList, waiter: WaiterId) {
         let node = match self.free.pop() {
             Some(node) => {
-                self.nodes[node as usize] = (waiter, NIL);
+                self.nodes[node as usize] = (waiter, node);
                 node
             }
             None => {
                 let node = u32::try_from(self.nodes.len()).ok().filter(|node| *node != NIL);
-                self.nodes.push((waiter, NIL));
-                node.expect("fewer than 2^32 - 1 waiters wait at once")
+                let node = node.expect("fewer than 2^32 - 1 waiters wait at once");
+                self.nodes.push((waiter, node));
+                node
             }
         };
-        match list.tail {
-            NIL => list.head = node,
-            tail => self.nodes[tail as usize].1 = node,
+        if list.newest != NIL {
+            let newest = list.newest as usize;
+            self.nodes[node as usize].1 = self.nodes[newest].1;
+            self.nodes[newest].1 = node;
         }
-        list.tail = node;
+        list.newest = node;
     }
 
     /// Takes the oldest waiter of `list`.
+    #[inline]
     pub(super) fn pop(&mut self, list: &mut WaiterList) -> Option<WaiterId> {
-        if list.head == NIL {
+        if list.newest == NIL {
             return None;
         }
-        let node = list.head;
-        let (waiter, next) = self.nodes[node as usize];
-        list.head = next;
-        if next == NIL {
-            list.tail = NIL;
+        let oldest = self.nodes[list.newest as usize].1;
+        let (waiter, next) = self.nodes[oldest as usize];
+        if oldest == list.newest {
+            list.newest = NIL;
+        } else {
+            self.nodes[list.newest as usize].1 = next;
         }
-        self.free.push(node);
+        self.free.push(oldest);
         Some(waiter)
     }
 }

@@ -55,6 +55,7 @@ impl Wheel {
     }
 
     /// Puts a slot that is in no list where its newest batch belongs.
+    #[inline]
     pub(super) fn place(&mut self, slot: u32, last: u64) {
         if last < self.swept {
             self.append(self.dead(), slot);
@@ -65,22 +66,45 @@ impl Wheel {
     }
 
     /// Every batch below this has been swept.
+    #[inline]
     pub(super) fn swept(&self) -> u64 {
         self.swept
     }
 
+    /// Whether a slot is in a list.
+    #[inline]
+    pub(super) fn hangs(&self, slot: u32) -> bool {
+        self.links[slot as usize].list != NIL
+    }
+
     /// Whether a slot is among the dead.
+    #[inline]
     pub(super) fn is_dead(&self, slot: u32) -> bool {
         self.links[slot as usize].list == self.dead()
     }
 
     /// The slot to evict first, if any is dead.
+    #[inline]
     pub(super) fn first_dead(&self) -> Option<u32> {
         let head = self.lists[self.dead() as usize].head;
         (head != NIL).then_some(head)
     }
 
+    /// The slot behind this one in its list.
+    #[inline]
+    pub(super) fn after(&self, slot: u32) -> Option<u32> {
+        let next = self.links[slot as usize].next;
+        (next != NIL).then_some(next)
+    }
+
+    /// Brings a slot's links near.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        super::prefetch::line(&raw const self.links[slot as usize]);
+    }
+
     /// Takes a slot out of its list.
+    #[inline]
     pub(super) fn unlink(&mut self, slot: u32) {
         let Link { prev, next, list } = self.links[slot as usize];
         debug_assert_ne!(list, NIL, "slot {slot} is in no list");
@@ -113,6 +137,7 @@ impl Wheel {
             let mut slot = self.detach(bucket);
             while slot != NIL {
                 let next = self.links[slot as usize].next;
+                self.hung -= 1;
                 self.place(slot, last(slot));
                 slot = next;
             }
@@ -133,20 +158,17 @@ impl Wheel {
         }
         slots.sort_by_key(|(last, _)| *last);
         self.swept = watermark;
+        self.hung = 0;
         slots.into_iter().for_each(|(last, slot)| self.place(slot, last));
     }
 
-    /// Empties a bucket; answers its first slot, from which the links lead on.
+    /// Empties a bucket; answers its first slot, from which the links lead on. The caller counts them out.
+    #[inline]
     fn detach(&mut self, bucket: u32) -> u32 {
-        let head = std::mem::replace(&mut self.lists[bucket as usize], EMPTY).head;
-        let mut slot = head;
-        while slot != NIL {
-            self.hung -= 1;
-            slot = self.links[slot as usize].next;
-        }
-        head
+        std::mem::replace(&mut self.lists[bucket as usize], EMPTY).head
     }
 
+    #[inline]
     fn append(&mut self, list: u32, slot: u32) {
         let tail = std::mem::replace(&mut self.lists[list as usize].tail, slot);
         match tail {
@@ -157,6 +179,7 @@ impl Wheel {
     }
 
     /// The index of the list of the dead, which is also the number of buckets.
+    #[inline]
     fn dead(&self) -> u32 {
         self.lists.len() as u32 - 1
     }

@@ -64,3 +64,19 @@ fn two_caches_share_an_epoch() {
     assert!(matches!(other.1.get(text, &guard), Lookup::Ready(text) if text == "text"));
     assert!(matches!(rig.reader.get(number, &guard), Lookup::Ready(value) if value.number == 5));
 }
+
+/// Nobody calls `collect`: deliveries come of themselves, and a busy cache keeps few values beyond their time.
+#[test]
+fn c03_a_busy_cache_destroys_what_it_evicts() {
+    const CAPACITY: u64 = 64;
+    const CYCLES: u64 = 2000;
+    let mut rig = Rig::new(CAPACITY as usize);
+    for key in 0..CYCLES {
+        rig.load(key, key);
+        rig.watermark.advance_to(B(key + 1));
+    }
+    let evicted = rig.owner.stats().evictions;
+    assert_eq!(evicted, CYCLES - CAPACITY);
+    // A delivery is a sixteenth of the capacity, and the collector is a few of them behind.
+    assert!(rig.dropped() as u64 > evicted - CAPACITY, "{} of {evicted} destroyed", rig.dropped());
+}
