@@ -3,19 +3,19 @@
 //! A reader pins ([`EpochThread::pin`]) around each look-up, never around I/O. Whoever unlinks a value defers its
 //! destruction, and it is destroyed once every guard that was alive at that moment is gone. The collector is a private
 //! `crossbeam_epoch::Collector`: with the global one, a thread of some other library that sleeps while pinned would
-//! hold our values. Under loom a stand-in takes its place that destroys when nobody is pinned.
+//! hold our values. Under a model checker a stand-in takes its place that destroys when nobody is pinned.
 //!
 //! Several caches may share one [`Epoch`]; a thread registers once. A guard works for the caches of its epoch only,
 //! which each look-up asserts.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod real;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 use real as imp;
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod model;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use model as imp;
 
 pub(crate) use imp::OwnerThread;

@@ -1,6 +1,6 @@
-//! A stand-in for the collector under loom: it destroys what was deferred as soon as nobody is pinned.
+//! A stand-in for the collector under a model checker: it destroys what was deferred as soon as nobody is pinned.
 
-use loom::sync::{Arc, Mutex};
+use crate::sync::checker::sync::{Arc, Mutex};
 use std::ptr;
 
 type Deferred = Box<dyn FnOnce() + Send>;
