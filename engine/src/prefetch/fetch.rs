@@ -89,7 +89,7 @@ impl Fetcher {
         let (store, key) = (array.store.clone(), shard.key.clone());
         let name = format!("{} at byte {offset}", array.relative(&key));
         let parse = move |answer: Result<Fetched, StoreError>| -> Result<ChunkLayout, Cause> {
-            let decoded_bytes = array.decoder.decoded_len() as u64;
+            let decoded_bytes = Some(array.decoder.decoded_len() as u64);
             let expected = BloscExpectation { decoded_bytes, stored_bytes: Some(length), max_substreams: MAX_SUBSTREAMS_PER_CHUNK };
             let blosc = BloscHeader::parse(&answer?.bytes, expected)?;
             Ok(ChunkLayout { blosc: Some(blosc) })

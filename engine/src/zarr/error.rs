@@ -29,6 +29,6 @@ pub enum ZarrError {
     #[error("corrupt shard index: {0}")]
     ShardIndex(String),
     /// A chunk header that contradicts itself or the array's metadata.
-    #[error("corrupt chunk header: {0}")]
+    #[error("corrupt blosc header: {0}")]
     Header(String),
 }

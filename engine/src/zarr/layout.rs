@@ -43,8 +43,8 @@ pub enum BloscFormat {
 /// What is known of a container before it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BloscExpectation {
-    /// Length of the decoded chunk, bytes.
-    pub decoded_bytes: u64,
+    /// Length of the decoded chunk, bytes, where known.
+    pub decoded_bytes: Option<u64>,
     /// Length of the container as stored, bytes, where known.
     pub stored_bytes: Option<u64>,
     /// Most substreams that the reader takes.
@@ -84,7 +84,7 @@ impl BloscHeader {
     pub fn parse(container: &[u8], expected: BloscExpectation) -> Result<Self, ZarrError> {
         let Some(&[version, stream_version, flags, typesize, n0, n1, n2, n3, b0, b1, b2, b3, c0, c1, c2, c3]) = container.first_chunk()
         else {
-            return fault(format!("blosc: {} bytes, a header takes {BLOSC_HEADER_BYTES}", container.len()));
+            return fault(format!("{} bytes, a header takes {BLOSC_HEADER_BYTES}", container.len()));
         };
         let memcpyed = flags & FLAG_MEMCPYED != 0;
         let mut header = Self {
@@ -145,27 +145,27 @@ impl BloscHeader {
 
     fn check_lengths(&self, expected: &BloscExpectation) -> Result<(), ZarrError> {
         let Self { typesize, nbytes, blocksize, cbytes, .. } = *self;
-        if u64::from(nbytes) != expected.decoded_bytes {
-            return fault(format!("blosc: decodes to {nbytes} bytes, the chunk grid says {}", expected.decoded_bytes));
+        if let Some(decoded) = expected.decoded_bytes.filter(|&decoded| decoded != u64::from(nbytes)) {
+            return fault(format!("decodes to {nbytes} bytes, the chunk grid says {decoded}"));
         }
         if let Some(stored) = expected.stored_bytes.filter(|&stored| stored != u64::from(cbytes)) {
-            return fault(format!("blosc: a container of {cbytes} bytes, {stored} are stored"));
+            return fault(format!("a container of {cbytes} bytes, {stored} are stored"));
         }
         if typesize == 0 {
-            return fault("blosc: element size 0".to_owned());
+            return fault("element size 0".to_owned());
         }
         if blocksize == 0 || blocksize > nbytes.min(MAX_BLOCK_BYTES) {
-            return fault(format!("blosc: block size {blocksize}, allowed are 1 to {} bytes", nbytes.min(MAX_BLOCK_BYTES)));
+            return fault(format!("block size {blocksize}, allowed are 1 to {} bytes", nbytes.min(MAX_BLOCK_BYTES)));
         }
         if self.memcpyed && u64::from(cbytes) != u64::from(nbytes) + BLOSC_HEADER_BYTES as u64 {
-            return fault(format!("blosc: {nbytes} bytes stored as they are take 16 more, the container says {cbytes}"));
+            return fault(format!("{nbytes} bytes stored as they are take 16 more, the container says {cbytes}"));
         }
         Ok(())
     }
 
     fn check_blocks(&self, max_substreams: u32) -> Result<(), ZarrError> {
         if self.split && !self.blocksize.is_multiple_of(self.typesize.into()) {
-            return fault(format!("blosc: blocks of {} bytes are split by {}", self.blocksize, self.typesize));
+            return fault(format!("blocks of {} bytes are split by {}", self.blocksize, self.typesize));
         }
         let substreams = self.substreams();
         if substreams > u64::from(max_substreams) {
@@ -174,7 +174,7 @@ impl BloscHeader {
         }
         let least = self.preamble_len() + 4 * substreams;
         if u64::from(self.cbytes) < least {
-            return fault(format!("blosc: {substreams} substreams take {least} bytes and more, the container says {}", self.cbytes));
+            return fault(format!("{substreams} substreams take {least} bytes and more, the container says {}", self.cbytes));
         }
         Ok(())
     }
@@ -186,13 +186,13 @@ fn fault<T>(reason: String) -> Result<T, ZarrError> {
 
 fn check_versions(version: u8, stream_version: u8, flags: u8) -> Result<(), ZarrError> {
     if version != CONTAINER_VERSION {
-        return fault(format!("blosc: container version {version}, read is {CONTAINER_VERSION}"));
+        return fault(format!("container version {version}, read is {CONTAINER_VERSION}"));
     }
     if flags & FLAG_RESERVED != 0 {
-        return fault(format!("blosc: flags {flags:#04x} have the reserved bit set"));
+        return fault(format!("flags {flags:#04x} have the reserved bit set"));
     }
     if flags & FLAG_MEMCPYED == 0 && stream_version != STREAM_VERSION {
-        return fault(format!("blosc: stream version {stream_version}, read is {STREAM_VERSION}"));
+        return fault(format!("stream version {stream_version}, read is {STREAM_VERSION}"));
     }
     Ok(())
 }
@@ -204,13 +204,13 @@ fn read_format(flags: u8) -> Result<BloscFormat, ZarrError> {
         2 => BloscFormat::Snappy,
         3 => BloscFormat::Zlib,
         4 => BloscFormat::Zstd,
-        other => return fault(format!("blosc: compressor format {other}, read are 0 to 4")),
+        other => return fault(format!("compressor format {other}, read are 0 to 4")),
     })
 }
 
 fn read_shuffle(flags: u8, typesize: u8) -> Result<BloscShuffle, ZarrError> {
     match (flags & FLAG_BYTE_SHUFFLE != 0, flags & FLAG_BIT_SHUFFLE != 0) {
-        (true, true) => fault(format!("blosc: flags {flags:#04x} ask for byte and bit shuffle at once")),
+        (true, true) => fault(format!("flags {flags:#04x} ask for byte and bit shuffle at once")),
         (true, false) if typesize > 1 => Ok(BloscShuffle::Byte),
         (false, true) => Ok(BloscShuffle::Bit),
         _ => Ok(BloscShuffle::None),

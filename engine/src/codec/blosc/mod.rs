@@ -8,15 +8,13 @@
 mod bitshuffle;
 mod blocks;
 mod blosclz;
-mod header;
 mod lz4;
 mod matches;
 mod shuffle;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(super) use blocks::{BlockBuffers, decode};
-pub(super) use header::decoded_len;
+pub(super) use blocks::{BlockBuffers, decode, decoded_len};
 
 /// Name of the codec in errors.
 const CODEC: &str = "blosc";

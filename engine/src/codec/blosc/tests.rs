@@ -131,7 +131,7 @@ fn c32_length_other_than_the_grid() {
             assert_eq!(error, CodecError::Length { observed: 5000, expected: expected as u64 });
         }
         let error = decode(&container[..container.len() - 1], &mut [0; 5000], None, &mut Engines::default()).unwrap_err();
-        assert!(error.to_string().contains(&format!("the header says {} bytes", container.len())), "{error}");
+        assert!(error.to_string().contains(&format!("a container of {} bytes", container.len())), "{error}");
     }
 }
 

@@ -22,7 +22,7 @@ mod real {
 }
 
 fn expect(decoded_bytes: u64, max_substreams: u32) -> BloscExpectation {
-    BloscExpectation { decoded_bytes, stored_bytes: None, max_substreams }
+    BloscExpectation { decoded_bytes: Some(decoded_bytes), stored_bytes: None, max_substreams }
 }
 
 fn parse(hex: &str, decoded_bytes: u64) -> BloscHeader {

@@ -192,7 +192,7 @@ proptest! {
     ) {
         let mut bytes = vec![version, stream, flags, typesize];
         [nbytes, blocksize, cbytes].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
-        let expected = BloscExpectation { decoded_bytes: nbytes.into(), stored_bytes: None, max_substreams };
+        let expected = BloscExpectation { decoded_bytes: Some(nbytes.into()), stored_bytes: None, max_substreams };
         if let Ok(header) = BloscHeader::parse(&bytes, expected) {
             let last = header.nblocks() - 1;
             prop_assert!(header.block_len(last) > 0 && header.block_len(last) <= header.blocksize);
