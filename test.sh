@@ -4,16 +4,16 @@
 #   ./test.sh             all steps
 #   ./test.sh fmt tests   these steps only; their names are below
 #
-# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/tsan, target/asan, fuzz/target.
+# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/shuttle, target/tsan, target/asan, fuzz/target.
 # Every step prints its time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 # Step, what it does. The order is: cheapest first.
-STEPS=(contracts fmt clippy tests doctests examples demo loom mutants thread-sanitizer address-sanitizer fuzz)
+STEPS=(contracts fmt clippy tests doctests examples demo loom mutants shuttle thread-sanitizer address-sanitizer fuzz)
 
 # Seconds per fuzz target.
-FUZZ_SECONDS="${FUZZ_SECONDS:-10}"
+FUZZ_SECONDS="${FUZZ_SECONDS:-20}"
 
 step_contracts() { python3 .ci/contracts.py --check; }
 
@@ -38,6 +38,11 @@ step_demo() {
 step_loom() { LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}" loom-tests/run.sh; }
 
 step_mutants() { loom-tests/mutants.sh; }
+
+step_shuttle() {
+    shuttle-tests/run.sh "${SHUTTLE_ITERATIONS:-2000}"
+    shuttle-tests/mutants.sh
+}
 
 step_thread-sanitizer() { .ci/sanitize.sh thread; }
 

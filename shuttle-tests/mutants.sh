@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/shuttle}"
-export SHUTTLE_ITERATIONS="${SHUTTLE_ITERATIONS:-1000}"
+export SHUTTLE_ITERATIONS=1000
 export RUST_BACKTRACE=0
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT

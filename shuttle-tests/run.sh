@@ -8,7 +8,7 @@
 # Own target directory: the flag would rebuild everything else.
 set -eu
 cd "$(dirname "$0")/.."
-export SHUTTLE_ITERATIONS="${1:-3000}"
+export SHUTTLE_ITERATIONS="${1:-2000}"
 [ $# -eq 0 ] || shift
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/shuttle}"

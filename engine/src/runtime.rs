@@ -78,7 +78,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(budget: Budget) -> Self {
+    pub(crate) fn new(budget: Budget) -> Self {
         let bell = || Arc::new(Bell::new());
         Self {
             closed: AtomicBool::new(false),
@@ -125,7 +125,7 @@ impl Latch {
         shared.push_bell.ring();
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         // Acquire: see `open`.
         self.0.load(Ordering::Acquire)
     }

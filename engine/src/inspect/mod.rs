@@ -107,7 +107,7 @@ impl Inspection {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use std::sync::Arc;
 
