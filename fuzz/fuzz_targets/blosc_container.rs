@@ -82,8 +82,7 @@ fn damage(container: &mut Vec<u8>, damage: &[(u16, u8)], cut: u8) {
 fn decoder(len: usize) -> ChunkDecoder {
     // What the document says of the compressor is not what decides: the container's own header is.
     let said = BytesToBytes::Blosc { compressor: BloscCompressor::Lz4, level: 5, shuffle: BloscShuffle::Byte, typesize: 2, blocksize: 0 };
-    let chain =
-        CodecChain { array_to_array: vec![], array_to_bytes: ArrayToBytes::Bytes(Endian::Little), bytes_to_bytes: vec![said] };
+    let chain = CodecChain { array_to_array: vec![], array_to_bytes: ArrayToBytes::Bytes(Endian::Little), bytes_to_bytes: vec![said] };
     ChunkDecoder::compile(&chain, &[len as u64], DataType::UInt8, FillValue::from_ne_bytes(&[0])).expect("a supported chain")
 }
 
