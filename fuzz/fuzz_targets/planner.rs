@@ -16,7 +16,7 @@ use longshore::zarr::{Endian, IndexFormat, IndexLocation, ShardIndex};
 use longshore::{CropBox, Outside};
 
 /// Voxels of a crop at most: the oracle looks at each.
-const MAX_VOXELS: u64 = 4096;
+const MAX_VOXELS: u64 = 500;
 
 #[derive(Arbitrary, Debug)]
 struct Axis {
