@@ -16,7 +16,7 @@ TABLE = ROOT / "CONTRACTS.md"
 
 # Why there is no test, or what there is besides.
 NOTES = {
-    "C24": "no test, since none asserts times, and no bench yet; `c22_*` show that a push wakes by an event, not by a tick",
+    "C24": "benches/src/bin/admission.rs measures it, since no test asserts times; `c22_*` show that a push wakes by an event, not by a tick",
     "C27": "no test: by review",
     **{f"C{number}": "issue 5" for number in range(45, 51)},
 }

@@ -34,8 +34,11 @@ mod loader;
 mod memory;
 mod plan;
 mod prefetch;
+mod random;
 mod runtime;
 mod sample;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod stats;
 mod wave;

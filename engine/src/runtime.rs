@@ -296,16 +296,35 @@ pub(crate) struct Runtime {
     own_stores: Option<Arc<Stores>>,
 }
 
-impl Runtime {
-    pub(crate) fn start(builder: Builder) -> Result<(Self, Intake, Outlet), Error> {
-        let budget = crate::start::budget(&builder)?;
-        let shared = Arc::new(Shared::new(budget));
+/// Everything of a loader but its threads.
+pub(crate) struct Wired {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) fields: Arc<[Field]>,
+    pub(crate) intake: Intake,
+    pub(crate) outlet: Outlet,
+    pub(crate) started: Started,
+}
+
+impl Wired {
+    /// Connects the parts of a loader.
+    pub(crate) fn new(builder: &Builder) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::new(crate::start::budget(builder)?));
         let fields: Arc<[Field]> = builder.fields.clone().into();
         let lookahead = builder.lookahead_samples();
         let (samples_in, samples_out) = ring(lookahead + CONTROL_ROOM, shared.prefetch_bell.clone(), shared.push_bell.clone());
         let (ready_in, ready_out) = ring(READY_ROOM, shared.pop_bell.clone(), shared.engine_bell.clone());
-        let Started { prefetcher, engine, own_stores } = crate::start::build(&builder, &shared, &fields, samples_out, ready_in)?;
-        let mut runtime = Self { shared: shared.clone(), fields, threads: Vec::new(), own_stores };
+        let started = crate::start::build(builder, &shared, &fields, samples_out, ready_in)?;
+        let intake = Intake { ring: samples_in, shared: shared.clone(), next: 0, lookahead: lookahead as u64, finished: false };
+        let outlet = Outlet { ring: ready_out, shared: shared.clone(), finished: false };
+        Ok(Self { shared, fields, intake, outlet, started })
+    }
+}
+
+impl Runtime {
+    pub(crate) fn start(builder: Builder) -> Result<(Self, Intake, Outlet), Error> {
+        let Wired { shared, fields, intake, outlet, started } = Wired::new(&builder)?;
+        let Started { prefetcher, engine, own_stores } = started;
+        let mut runtime = Self { shared, fields, threads: Vec::new(), own_stores };
         // On an error `runtime` is dropped here: it closes, and joins what has been started.
         runtime.spawn("longshore-prefetch", move || Prefetcher::new(prefetcher).run())?;
         let pin = builder.pin_engine;
@@ -315,8 +334,7 @@ impl Runtime {
             }
             Engine::new(engine).run();
         })?;
-        let intake = Intake { ring: samples_in, shared: shared.clone(), next: 0, lookahead: lookahead as u64, finished: false };
-        Ok((runtime, intake, Outlet { ring: ready_out, shared, finished: false }))
+        Ok((runtime, intake, outlet))
     }
 
     /// Runs a thread; if it breaks, the loader closes instead of hanging.

@@ -78,6 +78,8 @@ fn field_bytes(field: &Field, batch: usize) -> Option<u64> {
 
 /// How the bytes beside the batch buffers are split.
 struct Split {
+    /// Metadata and staging.
+    reserve: u64,
     decoded: u64,
     waves: Limits,
     cache_slots: u64,
@@ -97,7 +99,7 @@ impl Split {
             chunks: MAX_CHUNKS_PER_WAVE,
         };
         let max_refs = (reserve / 8 / NEED_BYTES).clamp(1 << 12, 1 << 22) as usize;
-        Self { decoded, waves, cache_slots: reserve / 8 / SLOT_BYTES, max_refs }
+        Self { reserve, decoded, waves, cache_slots: reserve / 8 / SLOT_BYTES, max_refs }
     }
 
     /// Slots of one cache that wants `wanted`, within its share.
@@ -166,7 +168,7 @@ pub(crate) fn build(
         queue,
         workers,
         waves: WavePool::new(WAVES, split.waves),
-        window: Window::new(shared.budget.clone(), split.decoded),
+        window: Window::new(shared.budget.clone(), split.decoded, split.reserve),
         storage,
         types: FieldTypes::new(fields.clone(), streams),
         max_refs: split.max_refs,

@@ -112,6 +112,29 @@ fn c37_a_chunk_of_the_window_is_decoded_once() {
     assert!(loader.stats().chunks_decoded > distinct.len() as u64);
 }
 
+/// C41: the arrays' own type turns out wider than the byte per element that a budget just large enough had counted. Fewer
+/// buffers do then; no batch fails.
+#[test]
+fn c41_a_type_wider_than_counted_takes_fewer_buffers() {
+    let (dir, shape, crop) = (tempfile::tempdir().unwrap(), [100; 3], [96; 3]);
+    let document = document(&shape, &[50; 3], chain(zstd()));
+    let path = write_array(dir.path(), "wide", &document, 1, |_| true);
+    let uri: Arc<str> = path.to_str().unwrap().into();
+    let counted = 3 * 2 * 96u64.pow(3) + (4 << 20);
+    let mut loader = Loader::builder().crop(crop, Dtype::Native).batch(2).memory_budget(counted).build().unwrap();
+    let starts = starts(12, &[4; 3]);
+    let samples: Vec<Sample> = starts.iter().map(|start| sample(&uri, start, &crop)).collect();
+    let mut rows = 0;
+    for batch in loader.batches(samples) {
+        for row in batch.unwrap().as_slice::<u16>().unwrap().chunks_exact(96usize.pow(3)) {
+            assert!(row == expected(1, &shape, &starts[rows], &crop, 0), "sample {rows}");
+            rows += 1;
+        }
+    }
+    assert_eq!(rows, 12);
+    assert!(loader.stats().memory_peak <= counted);
+}
+
 /// C41: the budget is never exceeded, however small, and the bytes stay right.
 #[test]
 fn c41_a_small_budget_holds() {

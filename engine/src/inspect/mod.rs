@@ -107,6 +107,7 @@ impl Inspection {
     }
 }
 
+// The independent writer comes with the command.
 #[cfg(all(test, feature = "cli"))]
 mod tests {
     use std::sync::Arc;

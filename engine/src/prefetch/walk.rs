@@ -96,15 +96,32 @@ impl Prefetcher {
             if self.parts.shared.is_closed() {
                 return;
             }
-            let mut worked = self.take_answers();
-            worked |= self.follow_watermark();
-            worked |= self.retry_stalled();
-            worked |= self.admit();
-            self.publish_stats();
-            if !worked {
+            if !self.step() {
                 self.parts.shared.prefetch_bell.wait(ticket);
             }
         }
+    }
+
+    /// Does what can be done now; false if that was nothing. Whatever changes that afterwards rings the thread's bell.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut worked = self.take_answers();
+        worked |= self.follow_watermark();
+        worked |= self.retry_stalled();
+        worked |= self.admit();
+        self.publish_stats();
+        worked
+    }
+
+    /// Requests that met a full cache.
+    #[cfg(test)]
+    pub(crate) fn saturated(&self) -> u64 {
+        self.parts.arrays.owner.stats().saturated + self.parts.shards.owner.stats().saturated
+    }
+
+    /// Samples between admission and their end.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.samples.len()
     }
 
     /// Lets every sample go on whose answer came.

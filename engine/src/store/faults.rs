@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::counters::{StoreStats, add};
 use super::pool::lock;
-use super::random::Random;
 use super::timer::{Clock, DelayQueue, Fired};
 use super::{CostModel, FetchDone, Fetched, Now, ObjectKey, ReadDone, Span, Store, StoreError, span};
+use crate::random::Random;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counters::StoreStats;
-use super::random::Random;
 use super::timer::{Clock, DelayQueue, Fired};
 use super::{CostModel, FetchDone, Now, ObjectKey, ReadDone, Span, Store, StoreError};
+use crate::random::Random;
 
 /// Longest delay that any model draws.
 const LONGEST: Duration = Duration::from_secs(3600);

@@ -14,7 +14,6 @@ mod latency;
 mod local;
 mod memory;
 mod pool;
-mod random;
 mod reply;
 mod retry;
 mod span;

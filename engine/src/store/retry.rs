@@ -7,9 +7,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::counters::{StoreStats, add};
-use super::random::Random;
 use super::timer::{Clock, DelayQueue, Fired};
 use super::{CostModel, FetchDone, Now, ObjectKey, ReadDone, Span, Store, StoreError};
+use crate::random::Random;
 
 /// When to try again, and when to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

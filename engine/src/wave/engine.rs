@@ -112,17 +112,22 @@ impl Engine {
             if self.shared.is_closed() {
                 return;
             }
-            let mut worked = self.take_done();
-            worked |= self.take_tickets();
-            worked |= self.rendering.take_returns();
-            worked |= self.plan();
-            worked |= self.activate();
-            worked |= self.dispatch.submit();
-            worked |= self.deliver();
-            if !worked {
+            if !self.step() {
                 self.shared.engine_bell.wait(ticket);
             }
         }
+    }
+
+    /// Does what can be done now; false if that was nothing. Whatever changes that afterwards rings the thread's bell.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut worked = self.take_done();
+        worked |= self.take_tickets();
+        worked |= self.rendering.take_returns();
+        worked |= self.plan();
+        worked |= self.activate();
+        worked |= self.dispatch.submit();
+        worked |= self.deliver();
+        worked
     }
 
     fn take_done(&mut self) -> bool {

@@ -47,8 +47,15 @@ struct InRender {
     remaining: usize,
     /// First error per failed row, sparse.
     errors: Vec<(u32, Arc<SampleError>)>,
-    /// Ends without being rendered.
-    abandoned: bool,
+    /// Why it ends without being rendered, if it does.
+    abandoned: Option<Abandoned>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Abandoned {
+    Failed,
+    /// A partial batch, and those are not wanted.
+    Unwanted,
 }
 
 /// A batch that left the queue of planned ones.
@@ -141,7 +148,7 @@ impl Rendering {
             }
         }
         let (plan, remaining) = (Arc::new(plan), references + fills.len());
-        self.batches.push_back(InRender { plan, chunks, fills, active: None, remaining, errors, abandoned: false });
+        self.batches.push_back(InRender { plan, chunks, fills, active: None, remaining, errors, abandoned: None });
     }
 
     /// Gives the oldest planned batch memory, if there is some, or ends it if it cannot become anything.
@@ -149,17 +156,18 @@ impl Rendering {
         let at = self.active;
         let batch = self.batches.get(at)?;
         let samples = batch.plan.rows.len() as u64;
-        let fails = !batch.errors.is_empty() && self.policy == OnError::Fail;
-        let dropped = self.drop_last && batch.plan.rows.len() < self.batch_size;
-        if fails || dropped {
-            return Some(self.abandon(at, samples, window));
+        if self.drop_last && batch.plan.rows.len() < self.batch_size {
+            return Some(self.abandon(at, Abandoned::Unwanted, window));
         }
-        let storage = match self.storage(types) {
+        if !batch.errors.is_empty() && self.policy == OnError::Fail {
+            return Some(self.abandon(at, Abandoned::Failed, window));
+        }
+        let storage = match self.storage(types, window) {
             Ok(storage) => storage?,
             Err(cause) => {
                 let error = self.batches[at].plan.error(0, 0, Stage::Plan, None, cause);
                 self.batches[at].errors.push((0, error));
-                return Some(self.abandon(at, samples, window));
+                return Some(self.abandon(at, Abandoned::Failed, window));
             }
         };
         let types = self.element_types(types);
@@ -173,14 +181,14 @@ impl Rendering {
     }
 
     /// Ends a batch that is not rendered; its needs are taken out of the window.
-    fn abandon(&mut self, at: usize, samples: u64, window: &mut Window) -> Activated {
+    fn abandon(&mut self, at: usize, why: Abandoned, window: &mut Window) -> Activated {
         let batch = &mut self.batches[at];
-        batch.abandoned = true;
+        batch.abandoned = Some(why);
         for chunk in std::mem::take(&mut batch.chunks) {
             window.forget_refs(chunk, batch.plan.id.get());
         }
         self.active += 1;
-        Activated { samples, work: None }
+        Activated { samples: batch.plan.rows.len() as u64, work: None }
     }
 
     pub(crate) fn served(&mut self, id: BatchId, references: usize) {
@@ -197,7 +205,7 @@ impl Rendering {
     /// The oldest batch, if it is at its end.
     pub(crate) fn take_rendered(&mut self) -> Option<Rendered> {
         let front = self.batches.front()?;
-        if !front.abandoned && (front.active.is_none() || front.remaining > 0) {
+        if front.abandoned.is_none() && (front.active.is_none() || front.remaining > 0) {
             return None;
         }
         let batch = self.batches.pop_front().expect("there is a front");
@@ -216,7 +224,7 @@ impl Rendering {
         // Every task dropped its reference before its completion was taken.
         let unshare = |active| Arc::try_unwrap(active).expect("nobody renders a batch whose references are all served");
         match batch.active.take().map(unshare) {
-            None if batch.errors.is_empty() => Rendered::Dropped,
+            None if batch.abandoned == Some(Abandoned::Unwanted) => Rendered::Dropped,
             Some(active) if batch.errors.is_empty() || self.policy != OnError::Fail => Rendered::Batch(self.assemble(&batch, active)),
             active => {
                 self.free.extend(active.map(|active| active.buffers));
@@ -257,24 +265,40 @@ impl Rendering {
     }
 
     /// A set of buffers: a returned one, or a new one. `None` while all are out.
-    fn storage(&mut self, types: &FieldTypes) -> Result<Option<Storage>, Cause> {
+    fn storage(&mut self, types: &FieldTypes, window: &mut Window) -> Result<Option<Storage>, Cause> {
         if let Some(storage) = self.free.pop() {
             return Ok(Some(storage));
         }
         if self.buffers == self.max_buffers {
             return Ok(None);
         }
+        match self.new_storage(types, window) {
+            Ok(storage) => {
+                self.buffers += 1;
+                Ok(Some(storage))
+            }
+            // Those that there are will do: more may not fit where the arrays' own type turned out wide.
+            Err(Cause::Memory { .. }) if self.buffers > 0 => {
+                self.max_buffers = self.buffers;
+                Ok(None)
+            }
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Batches come before what is kept on the chance of being used again.
+    fn new_storage(&self, types: &FieldTypes, window: &mut Window) -> Result<Storage, Cause> {
         let mut storage = Vec::with_capacity(self.fields.len());
         for (index, field) in self.fields.iter().enumerate() {
             let unknown = || Cause::Box("no sample of the batch says what type the field has".into());
             let size = types.of(index).ok_or_else(unknown)?.size();
             let needed = elements(field).saturating_mul(size).saturating_mul(self.batch_size);
+            window.make_room(needed as u64);
             let buffer = AlignedBytes::new(&self.shared.budget, Purpose::Batches, needed);
             let available = self.shared.budget.available();
             storage.push(buffer.ok_or(Cause::Memory { what: "a batch buffer", needed: needed as u64, available })?);
         }
-        self.buffers += 1;
-        Ok(Some(storage))
+        Ok(storage)
     }
 
     fn in_render(&mut self, id: BatchId) -> &mut InRender {

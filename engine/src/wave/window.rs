@@ -66,6 +66,8 @@ pub(crate) struct Window {
     budget: Budget,
     /// Bytes of the budget that decoded chunks may take.
     limit: u64,
+    /// Bytes of the budget that are neither theirs nor the batches'.
+    reserve: u64,
     /// Buffers of evicted chunks, for the next one of their length.
     spare: Vec<AlignedBytes>,
     ticks: u64,
@@ -76,9 +78,9 @@ pub(crate) struct Window {
 const MAX_SPARE: usize = 64;
 
 impl Window {
-    pub(crate) fn new(budget: Budget, limit: u64) -> Self {
+    pub(crate) fn new(budget: Budget, limit: u64, reserve: u64) -> Self {
         let (chunks, index) = (Slab::new(), HashTable::new());
-        Self { chunks, index, retained: BTreeSet::new(), budget, limit, spare: Vec::new(), ticks: 0, refs: 0 }
+        Self { chunks, index, retained: BTreeSet::new(), budget, limit, reserve, spare: Vec::new(), ticks: 0, refs: 0 }
     }
 
     /// Unserved needs.
@@ -161,7 +163,7 @@ impl Window {
             if let Some(at) = self.spare.iter().rposition(|bytes| bytes.len() == len) {
                 return Some(self.spare.swap_remove(at));
             }
-            if self.budget.used_for(Purpose::Decoded).saturating_add(len as u64) <= self.limit {
+            if self.budget.used_for(Purpose::Decoded).saturating_add(len as u64) <= self.limit && self.has_room(len as u64) {
                 return AlignedBytes::new(&self.budget, Purpose::Decoded, len);
             }
             if self.spare.pop().is_some() {
@@ -172,6 +174,23 @@ impl Window {
             if victim_use <= next_use {
                 return None;
             }
+            self.evict(victim);
+        }
+    }
+
+    /// Whether this much more for chunks or batches leaves the reserve untouched.
+    fn has_room(&self, bytes: u64) -> bool {
+        let used = self.budget.used_for(Purpose::Decoded) + self.budget.used_for(Purpose::Batches);
+        used.saturating_add(bytes).saturating_add(self.reserve) <= self.budget.total()
+    }
+
+    /// Frees kept chunks, the one needed last first, until there is room for `bytes` (or none is left to free).
+    pub(crate) fn make_room(&mut self, bytes: u64) {
+        while !self.has_room(bytes) {
+            if self.spare.pop().is_some() {
+                continue;
+            }
+            let Some(&(_, _, victim)) = self.retained.last() else { return };
             self.evict(victim);
         }
     }

@@ -37,6 +37,12 @@ impl<T> TaskQueue<T> {
         self.tasks.acquire().then(|| self.urgent.pop().or_else(|| self.normal.pop())).flatten()
     }
 
+    /// Whether a pop would wait.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.normal.is_empty()
+    }
+
     pub(crate) fn close(&self) {
         self.tasks.close();
     }

@@ -10,4 +10,6 @@ mod keys;
 mod metadata;
 mod shard_index;
 #[cfg(feature = "cli")]
+// The independent writer comes with the command.
+#[cfg(feature = "cli")]
 mod zarrs_writes;

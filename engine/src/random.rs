@@ -1,4 +1,4 @@
-//! Seeded numbers for delays, faults and jitter: the same seed, the same run. Not for secrets.
+//! Seeded numbers for delays, faults, jitter and simulated runs: the same seed, the same run. Not for secrets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
