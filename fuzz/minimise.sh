@@ -14,7 +14,9 @@ work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 mkdir "$work/all"
 # What fuzzing found before has a hexadecimal name; it is judged again.
-find "$corpus" "$grown" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -size "-$((bytes + 1))c" -exec cp -t "$work/all" {} +
+for folder in "$corpus" "$grown"; do
+    find "$folder" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -size "-$((bytes + 1))c" -exec cp -t "$work/all" {} +
+done
 cargo fuzz cmin "$target" "$work/all" -- -use_counters=0 -max_len="$bytes" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 find "$corpus" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
 find "$work/all" -type f -printf '%s %f\n' | sort -n | tail -n "$files" | while read -r _ name; do cp "$work/all/$name" "$corpus"; done
