@@ -4,16 +4,17 @@
 #   ./test.sh             all steps
 #   ./test.sh fmt tests   these steps only; their names are below
 #
-# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/loom-epoch, target/tsan, target/asan, fuzz/target.
+# Equal flags share a target folder: target/ (checks, tests, examples, demo), target/loom, target/loom-epoch, target/shuttle, target/tsan,
+# target/asan, fuzz/target.
 # Every step prints its time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 # Step, what it does. The order is: cheapest first.
-STEPS=(contracts fmt clippy tests doctests examples demo loom mutants thread-sanitizer address-sanitizer fuzz)
+STEPS=(contracts fmt clippy tests doctests examples demo loom mutants shuttle thread-sanitizer address-sanitizer fuzz)
 
 # Seconds per fuzz target.
-FUZZ_SECONDS="${FUZZ_SECONDS:-10}"
+FUZZ_SECONDS="${FUZZ_SECONDS:-20}"
 
 step_contracts() { python3 .ci/contracts.py --check; }
 
@@ -45,6 +46,11 @@ step_loom() {
 step_mutants() {
     loom-tests/mutants.sh
     loom-tests/mutants.sh --real-epoch
+}
+
+step_shuttle() {
+    shuttle-tests/run.sh "${SHUTTLE_ITERATIONS:-2000}"
+    shuttle-tests/mutants.sh
 }
 
 step_thread-sanitizer() { .ci/sanitize.sh thread; }

@@ -22,7 +22,7 @@ NOTES = {
 }
 
 
-ROOMS = ["core", "engine", "fuzz/fuzz_targets", "loom-tests", "tests"]
+ROOMS = ["core", "engine", "fuzz/fuzz_targets", "loom-tests", "shuttle-tests", "tests"]
 
 
 def sources():

@@ -108,6 +108,8 @@ def chunks():
         if name.startswith("blosc") and count == 1:
             # Expectations as `arbitrary` takes them: decoded length as said, stored length unknown, 32 substreams.
             write("blosc_header", name, bytes([0, 0]) + struct.pack("<I", 32) + stored[:32])
+            # Kind::Raw, no damage, no cut, a part in the middle: then the container, as `arbitrary` takes them.
+            write("blosc_container", name, bytes([0, 0, 0, 0, 0, 0, 100, 30]) + stored)
     # A shard of three inner chunks, one of them missing; see `read_header`.
     inner = [values[..., i].tobytes() for i in (0, 2)]
     index = struct.pack("<6Q", 0, len(inner[0]), ABSENT, ABSENT, len(inner[0]), len(inner[1]))
@@ -121,9 +123,18 @@ def samples():
     write("samples_file", "named", b"\n".join(json.dumps(line).encode() for line in (named, short, {"uri": 5})))
 
 
+def made():
+    """What c-blosc makes while fuzzing: Kind::Made with every compressor, then no damage, no cut, a part, the data."""
+    data = bytes(range(0, 250, 5)) * 4
+    for compressor in range(6):
+        for filter in range(3):
+            kind = struct.pack("<IBBBBHB", 0x80000000, compressor, 5, filter, 1 + compressor, 128 * filter, 3)
+            write("blosc_container", f"made-{compressor}-{filter}", kind + bytes([0, 0, 100, 30]) + data)
+
+
 def operations():
     """Sequences of operations: bytes that `arbitrary` reads as them. What they mean matters little, that they differ does."""
-    for target in ("core_cache", "core_gate"):
+    for target in ("core_cache", "core_gate", "planner"):
         for seed in range(6):
             rng = np.random.default_rng(seed)
             write(target, f"random-{seed}", rng.integers(0, 256, 64 << seed, dtype=np.uint8).tobytes())
@@ -134,4 +145,5 @@ if __name__ == "__main__":
     shard_indexes()
     chunks()
     samples()
+    made()
     operations()

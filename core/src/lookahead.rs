@@ -128,7 +128,7 @@ impl<T: Send> LookaheadPull<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -79,7 +79,7 @@ ordinal! {
     SampleSeq, "sample"
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -1,16 +1,23 @@
-//! The one door to atomics, cells, shared pointers and futexes: std's, or loom's when the crate is built to be
-//! model-checked (`--cfg loom`). No other module names `std::sync::atomic` or `UnsafeCell`.
+//! The one door to atomics, cells, shared pointers and futexes: std's, or a model checker's when the crate is built for
+//! one (`--cfg loom`, `--cfg shuttle`). No other module names `std::sync::atomic` or `UnsafeCell`.
 
 #[cfg(not(loom))]
+mod cell;
+
+#[cfg(not(any(loom, shuttle)))]
 mod real;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 use real as imp;
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod model;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use model as imp;
 
 pub use imp::{Arc, AtomicPtr, AtomicU32, AtomicU64, Deadline, Futex, Ordering, UnsafeCell};
 
 pub(crate) use imp::{destroy_box, mutant, weaken, weaken_to};
+
+/// The model checker that the crate is built for: what the collector's stand-in is made of.
+#[cfg(all(any(loom, shuttle), not(crossbeam_loom)))]
+pub(crate) use imp::checker;

@@ -45,6 +45,9 @@ mod wave;
 
 pub mod assemble;
 pub mod codec;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inspect;
 pub mod npy;
 pub mod sampler;

@@ -78,7 +78,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(budget: Budget) -> Self {
+    pub(crate) fn new(budget: Budget) -> Self {
         let bell = || Arc::new(Bell::new());
         Self {
             closed: AtomicBool::new(false),

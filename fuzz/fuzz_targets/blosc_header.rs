@@ -14,11 +14,8 @@ struct Input<'a> {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let expected = BloscExpectation {
-        decoded_bytes: input.decoded_bytes,
-        stored_bytes: input.stored_bytes,
-        max_substreams: input.max_substreams,
-    };
+    let expected =
+        BloscExpectation { decoded_bytes: input.decoded_bytes, stored_bytes: input.stored_bytes, max_substreams: input.max_substreams };
     let Ok(header) = BloscHeader::parse(input.container, expected) else { return };
     assert!(expected.decoded_bytes.is_none_or(|decoded| decoded == u64::from(header.nbytes)));
     assert!(expected.stored_bytes.is_none_or(|stored| stored == u64::from(header.cbytes)));

@@ -1,5 +1,6 @@
-//! The prefetch cache against a plain model (C01 to C08, C11): request, complete, fail, drop, drain, forget, advance, pin,
-//! and values that are held under a guard meanwhile. Run under AddressSanitizer, so that a value destroyed early shows.
+//! The prefetch cache against a plain model (C01 to C08, C11): request one key or many, complete, fail, drop, drain, forget,
+//! advance, pin, values that are held under a guard meanwhile, generations that wear out, hashes that collide; and then the owner
+//! goes, with fetches out and a value held. Run under AddressSanitizer, so that a value destroyed early shows.
 #![no_main]
 
 use std::collections::HashSet;
@@ -12,6 +13,7 @@ use longshore_core::bell::Bell;
 use longshore_core::cache::{CacheConfig, CacheOwner, CacheReader, Cancelled, Completion, Handle, Lookup, Request, WaiterId, cache_with};
 use longshore_core::epoch::{Epoch, EpochThread};
 use longshore_core::ordinal::BatchId;
+use longshore_core::slot::MAX_GENERATION;
 use longshore_core::watermark::Watermark;
 
 /// Guards that may be held at once.
@@ -21,6 +23,8 @@ const GUARDS: usize = 3;
 enum Op {
     /// A key, and how far above the watermark the batch is.
     Request(u8, u8),
+    /// Several keys at once.
+    RequestMany([u8; 6], u8),
     Complete(u8),
     Fail(u8),
     Cancel(u8),
@@ -37,9 +41,11 @@ enum Op {
 struct Input {
     capacity: u8,
     wheel: u8,
-    /// Few generations, so that slots wear out.
+    /// Few generations, so that slots wear out; from 128 on, as many as there are.
     last_generation: u8,
     hash: u8,
+    /// Held under a guard while the owner goes.
+    held_at_the_end: u8,
     ops: Vec<Op>,
 }
 
@@ -117,7 +123,7 @@ fuzz_target!(|input: Input| {
     let capacity = usize::from(input.capacity % 8) + 1;
     let config = CacheConfig {
         wheel: usize::from(input.wheel % 8) + 1,
-        last_generation: u32::from(input.last_generation).max(1),
+        last_generation: if input.last_generation < 128 { u32::from(input.last_generation % 8) } else { MAX_GENERATION },
         ..CacheConfig::new(capacity)
     };
     // All alike; alike in the table's tags; alike in ours; spread.
@@ -141,11 +147,8 @@ fuzz_target!(|input: Input| {
     };
     let threads: Vec<EpochThread> = (0..GUARDS).map(|_| epoch.register()).collect();
     model.run(&threads, &mut input.ops.into_iter(), usize::MAX);
-    let (dropped, values) = (model.dropped.clone(), model.values);
-    let Model { owner, reader, thread, entries, .. } = model;
-    drop(owner);
-    drop(entries); // completions that come too late
-    drop((reader, thread, threads, epoch));
+    let (dropped, values) = model.close(&threads[0], input.held_at_the_end);
+    drop((threads, epoch));
     assert_eq!(dropped.load(Ordering::Relaxed), values, "everything is destroyed once");
 });
 
@@ -172,9 +175,34 @@ impl Model {
         assert_eq!(seen(&held), expected, "changed under a guard");
     }
 
+    /// The owner goes, then the completions that are out, half of them with a value. Answers what counts destructions, and how
+    /// many there must be in the end.
+    fn close(mut self, thread: &EpochThread, which: u8) -> (Arc<AtomicU64>, u64) {
+        let Self { owner, reader, .. } = self;
+        let guard = thread.pin();
+        let held = pick(self.entries.len(), which).map(|index| (index, reader.get(self.entries[index].handle, &guard)));
+        drop(owner);
+        if let Some((index, held)) = &held {
+            assert_eq!(seen(held), self.entries[*index].seen, "changed under a guard while the owner went");
+        }
+        for (number, entry) in self.entries.iter_mut().enumerate() {
+            let Some(completion) = entry.completion.take() else { continue };
+            if number % 2 == 0 {
+                self.values += 1;
+                completion.complete(Value { number: number as u64, dropped: self.dropped.clone() });
+            }
+        }
+        for entry in &self.entries {
+            assert_eq!(seen(&reader.get(entry.handle, &guard)), Seen::Stale, "the owner is gone");
+            assert!(!reader.pin(entry.handle, BatchId::new(self.mark)), "the owner is gone");
+        }
+        (self.dropped, self.values)
+    }
+
     fn apply(&mut self, op: Op) {
         match op {
             Op::Request(key, ahead) => self.request(key % 16, self.mark + u64::from(ahead % 8)),
+            Op::RequestMany(keys, ahead) => self.request_many(keys.map(|key| key % 16), self.mark + u64::from(ahead % 8)),
             Op::Complete(which) => self.end(which, |model, number, completion| {
                 model.values += 1;
                 completion.complete(Value { number, dropped: model.dropped.clone() });
@@ -215,24 +243,44 @@ impl Model {
     }
 
     fn request(&mut self, key: u8, batch: u64) {
-        let waiter = self.next_waiter;
-        self.next_waiter += 1;
-        let found = self.entries.iter().position(|e| e.key == key && e.stage != Stage::Gone && !e.forgotten);
+        let waiter = self.waiter();
         let may = self.live() < self.room() || self.any_evictable();
         let answer = self.owner.request((self.hash)(key), &key, BatchId::new(batch), WaiterId(waiter));
+        assert!(may || !matches!(answer, Request::Fetch(..)), "key {key} took a slot that nobody may lose");
+        self.judge(key, answer, batch, waiter);
+    }
+
+    /// Answers as to one request after the other. Nothing that one of them pins can be evicted by a later one, since the batch
+    /// is not below the mark; so judging them afterwards is as good.
+    fn request_many(&mut self, keys: [u8; 6], batch: u64) {
+        let waiter = self.waiter();
+        let hashed: Vec<(u64, &u8)> = keys.iter().map(|key| ((self.hash)(*key), key)).collect();
+        let mut answers = Vec::new();
+        self.owner.request_many(&hashed, BatchId::new(batch), WaiterId(waiter), &mut answers);
+        assert_eq!(answers.len(), keys.len());
+        for (key, answer) in keys.into_iter().zip(answers) {
+            self.judge(key, answer, batch, waiter);
+        }
+    }
+
+    fn waiter(&mut self) -> u32 {
+        self.next_waiter += 1;
+        self.next_waiter - 1
+    }
+
+    fn judge(&mut self, key: u8, answer: Request<Value, Fault>, batch: u64, waiter: u32) {
+        // What was evicted before this key was asked for may have been its own entry.
+        self.bury_evicted();
+        let found = self.entries.iter().position(|e| e.key == key && e.stage != Stage::Gone && !e.forgotten);
         if let Some(index) = found {
             return self.check_hit(index, answer, batch, waiter);
         }
         let Request::Fetch(handle, completion) = answer else {
             assert!(matches!(answer, Request::Saturated), "key {key} is new: {answer:?}");
-            // What was evicted in vain sat in slots whose generations ran out.
-            self.bury_evicted();
             assert!(self.live() == self.room() && !self.any_evictable(), "key {key} was refused, and there was room");
             return;
         };
-        assert!(may, "key {key} took a slot that nobody may lose");
         assert!(self.handles.insert(handle), "{handle:?} was given out before");
-        self.bury_evicted();
         self.entries.push(Entry {
             key,
             handle,

@@ -1,14 +1,16 @@
-//! The lifecycle of gates against a plain model (C14, C15, C17): no two batches share one, and each says what it should.
+//! The lifecycle of gates against a plain model (C14, C15, C17, C18): no two batches share one, and each says what it should.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use longshore_core::gate::{GateHandle, GateState, gate_table};
+use longshore_core::gate::{GateHandle, GateState, MAX_PENDING, gate_table};
 
 #[derive(Arbitrary, Debug)]
 enum Op {
     Open,
     Add(u8, u8),
+    /// As many as the gate can count.
+    Fill(u8),
     Arrive(u8, bool),
     Fail(u8, bool),
     SetError(u8),
@@ -65,8 +67,15 @@ fuzz_target!(|input: Input| {
             },
             Op::Add(which, n) => {
                 if let Some(i) = with_tokens(which) {
-                    owner.add(batches[i].gate, n.into());
-                    batches[i].tokens += u32::from(n);
+                    let n = u32::from(n).min(MAX_PENDING - batches[i].tokens);
+                    owner.add(batches[i].gate, n);
+                    batches[i].tokens += n;
+                }
+            }
+            Op::Fill(which) => {
+                if let Some(i) = with_tokens(which) {
+                    owner.add(batches[i].gate, MAX_PENDING - batches[i].tokens);
+                    batches[i].tokens = MAX_PENDING;
                 }
             }
             Op::Arrive(which, owners_own) | Op::Fail(which, owners_own) => {

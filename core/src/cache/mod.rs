@@ -33,7 +33,7 @@ mod table;
 mod waiters;
 mod wheel;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
 pub use crate::slot::Handle;

@@ -1,7 +1,7 @@
-//! A stand-in for the collector under loom: it destroys what was deferred as soon as nobody is pinned.
+//! A stand-in for the collector under a model checker: it destroys what was deferred as soon as nobody is pinned.
 
+use crate::sync::checker::sync::{Arc, Mutex};
 use crate::sync::destroy_box;
-use loom::sync::{Arc, Mutex};
 
 type Deferred = Box<dyn FnOnce() + Send>;
 

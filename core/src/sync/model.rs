@@ -1,9 +1,19 @@
-//! The facade as the model checker sees it, and the mutants it must catch.
+//! The facade as a model checker sees it, and the mutants it must catch. Loom and shuttle have the same face: loom
+//! explores small models whole and sees weak orderings; shuttle tries schedules of large ones, sequentially consistent.
 
+#[cfg(loom)]
+pub(crate) use loom as checker;
+#[cfg(shuttle)]
+pub(crate) use shuttle as checker;
+
+#[cfg(shuttle)]
+pub use super::cell::UnsafeCell;
+#[cfg(loom)]
 pub use loom::cell::UnsafeCell;
-pub use loom::sync::Arc;
-pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use loom::sync::{Condvar, Mutex};
+
+pub use checker::sync::Arc;
+pub use checker::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use checker::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// Whether the environment variable `LONGSHORE_MUTANT` chose this broken variant. Read once: one build serves every
@@ -51,7 +61,7 @@ impl Deadline {
     }
 }
 
-/// A futex made of loom's mutex and condition variable: comparing and going to sleep are one step, as in the kernel.
+/// A futex made of the checker's mutex and condition variable: comparing and going to sleep are one step, as in the kernel.
 #[derive(Debug)]
 pub struct Futex {
     word: AtomicU32,
@@ -82,7 +92,7 @@ impl Futex {
 
     /// Times out at once.
     pub fn wait_until(&self, _expected: u32, _deadline: &Deadline) -> bool {
-        loom::thread::yield_now();
+        checker::thread::yield_now();
         false
     }
 

@@ -1,5 +1,6 @@
 //! The facade as production code sees it.
 
+pub use super::cell::UnsafeCell;
 pub use std::sync::Arc;
 pub use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,30 +30,6 @@ pub(crate) const fn weaken_to(_mutant: &str, order: Ordering, _weaker: Ordering)
 pub(crate) unsafe fn destroy_box<T>(pointer: *mut T) {
     // SAFETY: the caller's promise.
     drop(unsafe { Box::from_raw(pointer) });
-}
-
-/// A cell that is reached through closures only, so that the model checker can see every access to it.
-#[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
-
-impl<T> UnsafeCell<T> {
-    /// A cell that holds `value`.
-    pub const fn new(value: T) -> Self {
-        Self(std::cell::UnsafeCell::new(value))
-    }
-
-    /// Calls `f` with a pointer that may be read through.
-    #[inline(always)]
-    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        f(self.0.get())
-    }
-
-    /// Calls `f` with a pointer that may be written through, if nobody else reaches the value meanwhile.
-    #[inline(always)]
-    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        f(self.0.get())
-    }
 }
 
 /// The end of a timed wait.

@@ -13,6 +13,8 @@
 mod batches;
 pub(crate) mod fetch;
 mod sample;
+#[cfg(all(test, shuttle))]
+mod schedules;
 pub(crate) mod values;
 mod walk;
 pub(crate) mod work;

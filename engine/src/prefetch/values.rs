@@ -6,7 +6,7 @@ use longshore_core::cache::Cancelled;
 
 use crate::error::{Cause, Stage};
 use crate::memory::Lease;
-use crate::store::ObjectKey;
+use crate::store::{ObjectKey, StoreError};
 use crate::zarr::{BloscHeader, ShardIndex};
 
 /// One shard, resolved: where its chunks are, or that it is not stored at all.
@@ -67,9 +67,27 @@ impl FetchError {
     /// Whether the same request may succeed later: such an answer must not stay in a cache.
     pub(crate) fn is_transient(&self) -> bool {
         match &self.cause {
-            Cause::Store(error) => error.is_transient(),
+            // A cancelled request says nothing about the object: another may come through, by a store that still lives.
+            Cause::Store(error) => error.is_transient() || matches!(error, StoreError::Cancelled),
             Cause::Memory { .. } | Cause::Closed => true,
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C38: found under random schedules: a request that a store gave up stayed cached as a failure for ever.
+    #[test]
+    fn c38_only_what_the_object_says_is_cached() {
+        let error = |cause| FetchError { stage: Stage::ShardIndex, object: None, cause };
+        for passing in [Cause::Store(StoreError::Transient("later".into())), Cause::Store(StoreError::Cancelled), Cause::Closed] {
+            assert!(error(passing.clone()).is_transient(), "{passing:?}");
+        }
+        for lasting in [Cause::Store(StoreError::NotFound), Cause::Store(StoreError::Permanent("never".into()))] {
+            assert!(!error(lasting.clone()).is_transient(), "{lasting:?}");
         }
     }
 }

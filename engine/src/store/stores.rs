@@ -54,6 +54,13 @@ impl Stores {
         Self { local, layer, open: Mutex::default() }
     }
 
+    /// `store` for `scheme`, and no thread of any other.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn of(scheme: Scheme, store: Arc<dyn Store>) -> Self {
+        let open = Open { stores: HashMap::from([(scheme, store)]), ..Open::default() };
+        Self { open: Mutex::new(open), ..Self::new(LocalOptions::default(), None) }
+    }
+
     /// The store of `uri` and the prefix of its keys: an object's key is [`join_key`](super::join_key)`(prefix, relative)`.
     ///
     /// # Errors
