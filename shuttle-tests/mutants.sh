@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/shuttle}"
-export SHUTTLE_ITERATIONS=1000
+# Enough for races of two single steps; a mutant is caught by the first of its schedules that goes wrong.
+export SHUTTLE_ITERATIONS=5000
 export RUST_BACKTRACE=0
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
