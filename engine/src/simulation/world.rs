@@ -67,6 +67,8 @@ impl World {
                     0..=2 => Fault::Permanent,
                     3..=6 => Fault::Transient(dice.roll(1..=3) as u32),
                     7 if hangs => Fault::Never,
+                    // An index read out of the wrong place looks like an index: only a checksum tells.
+                    _ if arrays.iter().any(|array| array.hides_truncation(key)) => Fault::Permanent,
                     _ => Fault::Truncated(dice.roll(0..=bytes.len() as u64 - 1) as usize),
                 };
                 faults.insert(key.clone(), fault);
@@ -145,6 +147,12 @@ impl SimArray {
     pub(super) fn chunks_of(&self, crop_box: &CropBox, outside: Outside) -> BTreeSet<Vec<u64>> {
         let chunks = self.needed(crop_box, outside).map(|at| cell_of(&at, &self.chunk));
         chunks.filter(|chunk| !self.missing.contains(chunk)).collect()
+    }
+
+    /// Whether the object may lose its end without a trace: a shard with its index there, and no checksum in it.
+    fn hides_truncation(&self, key: &str) -> bool {
+        let is_shard = self.shard.is_some() && key.starts_with(&format!("{}/c/", self.prefix));
+        is_shard && !self.index_at_start && !self.index_has_checksum
     }
 
     pub(super) fn document_key(&self) -> String {
