@@ -23,7 +23,7 @@ use crate::wave::Engine;
 use crate::wave::slots::{Limits, WavePool};
 use crate::wave::window::Window;
 
-/// Steps after which a run is taken for a spin. The longest of a million had a tenth of it.
+/// Steps after which a run is taken for a spin: hundreds of times what runs take on average.
 const MAX_STEPS: u64 = 200_000;
 
 /// What a run came to. Equal for equal seeds.
